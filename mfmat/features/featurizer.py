@@ -1,0 +1,44 @@
+"""The contract of every featurizer: columns of a table become numbers, in named blocks called views."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mfmat.errors import Problem
+from mfmat.values import Value
+
+
+class Featurizer(Value, ABC):
+    """A frozen value that turns the columns it names into numbers.
+
+    Two promises that everything above relies on: a row's numbers depend on that row alone, to the
+    bit (a material is recognised by them), and nothing raises for a bad cell (it is returned as a
+    `Problem` and its row holds NaN).
+    """
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """The table's columns that are read."""
+
+    @property
+    @abstractmethod
+    def views(self) -> dict[str, tuple[str, ...]]:
+        """Each view's name and the names of its features, in the order of `encode`'s columns."""
+
+    @abstractmethod
+    def encode(self, table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
+        """Numbers (n x d, views side by side) and what could not be read; all `columns` are present."""
+
+    def settle(self, table: pd.DataFrame) -> Self:
+        """This featurizer with whatever it leaves open (the levels of a category) read off `table`."""
+        return self
+
+    def groups(self, table: pd.DataFrame) -> NDArray[np.object_] | None:
+        """Each row's compound (a reduced formula), for splits that never divide it; None where there is none."""
+        return None

@@ -1,0 +1,93 @@
+"""Frozen values that write themselves as JSON and come back by the name of their kind."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from mfmat.errors import SchemaError, UnknownNameError, nearest
+
+_kinds: dict[str, type[Value]] = {}
+
+
+class Value:
+    """A frozen dataclass of plain fields and other values, known by its `kind`.
+
+    A concrete class names its kind when it is defined: `class GP(Expert, kind="gp")`. Equal fields
+    make equal values, and `Value.of(value.config()) == value`.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, kind: str = "", **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if not kind:
+            return
+        known = _kinds.get(kind)
+        if known is not None and known.__qualname__ != cls.__qualname__:
+            raise SchemaError(
+                f"two classes of kind {kind!r}: {known.__qualname__} and {cls.__qualname__}",
+                expected="one class a kind",
+                fix="choose another kind for the new class",
+            )
+        cls.kind = kind
+        _kinds[kind] = cls
+
+    def config(self) -> dict[str, Any]:
+        """This value as JSON: its kind and its fields, nested values included."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {"kind": self.kind} | {field.name: _encode(getattr(self, field.name)) for field in fields}
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Self:
+        """The value that wrote `config`; only classes that are already imported are looked at."""
+        value = _decode(dict(config))
+        if not isinstance(value, cls):
+            raise SchemaError(
+                f"a {type(value).__name__}",
+                expected=f"a {cls.__name__}",
+                fix="check which file or field this configuration belongs to",
+            )
+        return value
+
+
+def _encode(item: Any) -> Any:
+    if isinstance(item, Value):
+        return item.config()
+    if isinstance(item, Mapping):
+        return {str(key): _encode(value) for key, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [_encode(value) for value in item]
+    if item is None or isinstance(item, bool | int | float | str):
+        return item
+    raise SchemaError(
+        f"a field of type {type(item).__name__}",
+        expected="numbers, text, sequences, mappings and other values",
+        fix="keep tensors and functions out of recipes",
+    )
+
+
+def _decode(item: Any) -> Any:
+    if isinstance(item, list):
+        return tuple(_decode(value) for value in item)
+    if not isinstance(item, dict):
+        return item
+    fields = {key: _decode(value) for key, value in item.items() if key != "kind"}
+    if "kind" not in item:
+        return fields
+    kind = item["kind"]
+    if kind not in _kinds:
+        raise UnknownNameError(
+            f"kind {kind!r}",
+            expected=f"one of {', '.join(sorted(_kinds))}",
+            fix=nearest(kind, _kinds) + "import the module that defines it, then load again",
+        )
+    names = {field.name for field in dataclasses.fields(_kinds[kind])}  # type: ignore[arg-type]
+    if unknown := set(fields) - names:
+        raise UnknownNameError(
+            f"field {min(unknown)!r} of {kind!r}",
+            expected=f"fields {', '.join(sorted(names))}",
+            fix="upgrade mfmat: this was written by a newer version",
+        )
+    return _kinds[kind](**fields)
