@@ -1,0 +1,48 @@
+"""mfmat: probabilistic multi-fidelity modeling for materials science."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_public = {
+    "Auto": "mfmat.auto",
+    "Columns": "mfmat.features",
+    "Composition": "mfmat.features",
+    "Conformal": "mfmat.calibrators",
+    "Data": "mfmat.data",
+    "Difference": "mfmat.stacks",
+    "Expert": "mfmat.learner",
+    "GP": "mfmat.experts",
+    "Learner": "mfmat.learner",
+    "MfmatError": "mfmat.errors",
+    "Schema": "mfmat.schema",
+    "Surrogate": "mfmat.surrogate",
+    "TargetOnly": "mfmat.stacks",
+    "fit": "mfmat.surrogate",
+    "load": "mfmat.surrogate",
+    "suggest": "mfmat.suggestion",
+    "cross_validate": "mfmat.validation",
+    "report": "mfmat.reports",
+    "datasets": "mfmat.datasets",
+    "metrics": "mfmat.metrics",
+}
+_modules = ("datasets", "metrics")
+
+__all__ = [*_public]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    # Names are resolved when first used, so that `mfmat --help` does not wait for torch.
+    if name not in _public:
+        raise AttributeError(f"module 'mfmat' has no attribute {name!r}")
+    module = import_module(_public[name])
+    value = module if name in _modules else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*_public, "__version__"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -51,6 +54,15 @@ class DownloadError(MfmatError, OSError):
 
 class MfmatWarning(UserWarning):
     """The root of every warning: the result is valid, and there is something to know about it."""
+
+
+def warn(category: type[MfmatWarning], came: str, *, expected: str, fix: str) -> None:
+    """A warning in the same three parts as an error, shown at the caller's own line."""
+    here = os.path.dirname(__file__)
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(f"got {came}; expected {expected}; try: {fix}", category, stacklevel=level)
 
 
 @dataclass(frozen=True)

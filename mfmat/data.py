@@ -1,0 +1,146 @@
+"""Rows of every source as tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfmat.errors import Problem
+from mfmat.types import Codes, Rows
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows of every source, with what is needed to split and to scale them.
+
+    Attributes:
+        X: n x (d+1), raw features, the last column the fidelity (position in `sources`).
+        Y: n x 1, in the units of the table.
+        Yvar: n x 1, variance of Y as far as it is known; 0 where nothing is.
+        known: n, True where `Yvar` is all the noise there is; else learned noise comes on top.
+        views: each view's columns in X.
+        sources: names in order of trust, the target last.
+        groups: n, compounds that a split never divides.
+        rows: n, position in the table (of the first of several replicates).
+        counts: n, values of the table behind each row.
+        material: the column of X that names the material; None: all inputs together do.
+        anchor: mean and spread believed before any row is seen; None: those of all rows together.
+        skipped: what was left out with `on_error="skip"`.
+    """
+
+    X: Tensor
+    Y: Tensor
+    Yvar: Tensor
+    known: Tensor
+    views: Mapping[str, slice]
+    sources: tuple[str, ...]
+    groups: Codes
+    rows: Codes
+    counts: Codes
+    material: int | None = None
+    anchor: tuple[float, float] | None = None
+    skipped: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def target(self) -> int:
+        """The target's fidelity: the last."""
+        return len(self.sources) - 1
+
+    @property
+    def fidelity(self) -> Codes:
+        """Each row's fidelity (n)."""
+        return self.X[:, -1].long()
+
+    def take(self, rows: Tensor) -> Data:
+        """The rows at these positions, or where a mask is True."""
+        names = ("X", "Y", "Yvar", "known", "groups", "rows", "counts")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def without(self, rows: Tensor) -> Data:
+        """All rows but those at these positions."""
+        keep = torch.ones(len(self), dtype=torch.bool)
+        keep[rows] = False
+        return self.take(keep)
+
+    def at(self, fidelity: int) -> Data:
+        """The rows of one source; its anchor is what all rows together suggest."""
+        return replace(self.take(self.fidelity == fidelity), anchor=self.anchor or self._pooled())
+
+    def below(self, fidelity: int) -> Data:
+        """The rows of every less trusted source."""
+        return self.take(self.fidelity < fidelity)
+
+    def split(self, folds: int, seed: int) -> list[Tensor]:
+        """Positions of the target rows to hold out in each fold; a group is never divided.
+
+        With fewer groups than folds there is one fold a group.
+        """
+        target = torch.nonzero(self.fidelity == self.target).flatten()
+        groups, member = torch.unique(self.groups[target], return_inverse=True)
+        order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
+        fold = order.argsort()[member] % min(folds, max(len(groups), 1))
+        return [target[fold == k] for k in range(min(folds, len(groups)))]
+
+    def standards(self) -> list[tuple[float, float]]:
+        r"""Mean and spread of each source, shrunk towards the anchor where rows are few.
+
+        $s^2 = (\nu s_0^2 + \sum_i (y_i - \bar y)^2) / (\nu + n - 1)$ with $\nu = 3$ up to 30 rows, so
+        that two rows that happen to agree do not promise a narrow interval; beyond, $\nu = 0$.
+        """
+        anchor = self.anchor or self._pooled()
+        return [_standard(self.Y[self.fidelity == s, 0], anchor) for s in range(len(self.sources))]
+
+    def _pooled(self) -> tuple[float, float]:
+        values = self.Y[:, 0]
+        if not len(values):
+            return 0.0, 1.0
+        centre = float(values.mean())
+        spread = max(_spread(self.Y[self.fidelity == s, 0]) for s in self.fidelity.unique())
+        return centre, spread or _spread(values) or abs(centre) or 1.0
+
+
+def _spread(values: Tensor) -> float:
+    spread = float(values.std(correction=0))
+    # Below this the values differ by rounding alone, and dividing by it would fit the rounding.
+    return spread if spread > 1e-9 * float(values.abs().max()) else 0.0
+
+
+def _standard(values: Tensor, anchor: tuple[float, float]) -> tuple[float, float]:
+    n = len(values)
+    if not n:
+        return anchor
+    spread, weight = _spread(values), 3.0 if n <= 30 else 0.0
+    if weight + n > 1:
+        spread = math.sqrt((weight * anchor[1] ** 2 + n * spread**2) / (weight + n - 1))
+    return float(values.mean()), spread or anchor[1]
+
+
+def at_fidelity(X: Rows, fidelity: int) -> Rows:
+    """The same materials (b x q x (d+1)) at one fidelity."""
+    return torch.cat([X[..., :-1], torch.full_like(X[..., -1:], float(fidelity))], dim=-1)
+
+
+def material_keys(X: Tensor, column: int | None) -> Codes:
+    """One integer for each row's material (n x (d+1) to n): that of its id, else of all its inputs.
+
+    Computed from the bytes of the row alone, so that a model restored in another process recognises
+    its materials.
+
+    >>> X = torch.tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 1.0]])  # one material, two fidelities
+    >>> bool(material_keys(X, None).unique().numel() == 1)
+    True
+    """
+    columns = slice(0, X.shape[-1] - 1) if column is None else slice(column, column + 1)
+    # Adding 0.0 turns -0.0 into 0.0, whose bytes differ.
+    block = np.ascontiguousarray(X[:, columns].detach().cpu().double().numpy() + 0.0)
+    digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in block)
+    return torch.from_numpy(np.frombuffer(digests, dtype=np.int64).copy())

@@ -1,0 +1,203 @@
+"""Gaussian process over views: a few hyperparameters, learned fast, conditioned on every row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from botorch.optim.core import scipy_minimize
+from linear_operator.utils.cholesky import psd_safe_cholesky
+from torch import Tensor
+
+from mfmat.data import Data
+from mfmat.errors import FitError
+from mfmat.kernels import Family, ViewKernel
+from mfmat.learner import Expert, Facts, FittedModel
+from mfmat.types import Covariance, Flags, Rows
+
+
+@dataclass(frozen=True)
+class GP(Expert, kind="gp"):
+    r"""Exact Gaussian process regression with a kernel over views.
+
+    $f \sim GP(0, k)$ on values standardised for each source, $y = f(x) + \epsilon$ with
+    $\epsilon \sim N(0, \sigma_s^2 + v_i)$: a noise learned for each source s, plus what is known of row i
+    (replicates, a noise column; a known noise is all there is). Hyperparameters maximise marginal
+    likelihood times prior (`ViewKernel`, and $\ln\sigma_s^2 \sim N(-3, 1.5^2)$, which keeps the noise away from
+    0 until data say otherwise). All sources are taken as one function in their own units; to fuse
+    sources that differ, put it in a stack.
+
+    Args:
+        kernel: `"matern12"`, `"matern32"`, `"matern52"` or `"rbf"`.
+        ard: a relevance for every column as well (slower; for few columns).
+        learn_rows: hyperparameters are learned on at most this many rows; all rows are conditioned on.
+        limit: the largest number of rows; the covariance takes 8 limit^2 bytes.
+        steps: of L-BFGS at most.
+        seed: of the choice of rows to learn on.
+
+    Raises:
+        FitError: more rows than `limit`.
+
+    Rasmussen & Williams 2006, ISBN 026218253X, chapters 2 and 5.
+
+    >>> import pandas as pd
+    >>> from mfmat.features import Columns
+    >>> from mfmat.schema import Schema
+    >>> table = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 2.0]})
+    >>> schema = Schema(Columns("x"), value="y")
+    >>> model = GP().fit(schema.data(table))
+    >>> model.posterior(schema.encode(table)[0]).mean.shape
+    torch.Size([3, 1, 1])
+    """
+
+    kernel: Family = "matern52"
+    ard: bool = False
+    learn_rows: int = 1000
+    limit: int = 10_000
+    steps: int = 100
+    seed: int = 0
+
+    def build(self, facts: Facts) -> GPModel:
+        """An untrained model."""
+        return GPModel(facts, self.kernel, self.ard)
+
+    def train(self, model: GPModel, data: Data) -> None:
+        """Learn the hyperparameters, then condition on every row."""
+        if len(data) > self.limit:
+            raise FitError(
+                f"{len(data)} rows",
+                expected=f"at most {self.limit} for an exact Gaussian process",
+                fix=f"GP(limit={len(data)}) ({8e-9 * len(data) ** 2:.1f} GB), fewer rows, or mf.Auto()",
+            )
+        model.hold(data)
+        chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(self.seed))[: self.learn_rows]
+        if len(data):
+            model.learn(chosen, self.steps)
+
+
+class GPModel(FittedModel):
+    """A fitted Gaussian process: its kernel, its noise, and the rows that it is conditioned on."""
+
+    train_X: Tensor
+    residuals: Tensor
+    extra: Tensor
+    known: Tensor
+    centre: Tensor
+    scale: Tensor
+    typical: Tensor
+
+    def __init__(self, facts: Facts, family: Family, ard: bool) -> None:
+        super().__init__()
+        self.facts = facts
+        n, width, m = facts["rows"], facts["width"], len(facts["sources"])
+        views = {name: slice(*ends) for name, ends in facts["views"].items()}
+        self.kernel = ViewKernel(views, width, family, ard)
+        self.log_noise = torch.nn.Parameter(torch.full((m,), -3.0).double())
+        self.register_buffer("train_X", torch.zeros(n, width + 1).double())
+        self.register_buffer("residuals", torch.zeros(n).double())
+        self.register_buffer("extra", torch.zeros(n).double())
+        self.register_buffer("known", torch.zeros(n, dtype=torch.bool))
+        self.register_buffer("typical", torch.full((m,), math.nan).double())
+        scales = torch.tensor(facts["scales"]).double().reshape(m, 2)
+        self.register_buffer("centre", scales[:, 0], persistent=False)
+        self.register_buffer("scale", scales[:, 1], persistent=False)
+        self._root: tuple[Tensor, Tensor] | None = None
+
+    def hold(self, data: Data) -> None:
+        """Take in the rows, standardised for each source."""
+        s = data.fidelity
+        self.train_X.copy_(data.X)
+        self.residuals.copy_((data.Y[:, 0] - self.centre[s]) / self.scale[s])
+        self.extra.copy_(data.Yvar[:, 0] / self.scale[s] ** 2)
+        self.known.copy_(data.known)
+        self.kernel.measure(data.X[:, :-1])
+        for source in s.unique():
+            if bool(data.known[s == source].all()):
+                self.typical[source] = self.extra[s == source].median()
+
+    def learn(self, rows: Tensor, steps: int) -> None:
+        """Maximise marginal likelihood times prior over the hyperparameters, on these rows."""
+        X, y = self.train_X[rows], self.residuals[rows]
+        parameters: dict[str, Tensor] = {name: p for name, p in self.named_parameters() if p.numel()}
+        cached = None if len(self.kernel.log_relevance) else self.kernel.squares(X[:, :-1], X[:, :-1]).detach()
+
+        def closure() -> tuple[Tensor, list[Tensor]]:
+            squares = self.kernel.squares(X[:, :-1], X[:, :-1]) if cached is None else cached
+            K = self.kernel.covariance(squares) + torch.diag(self._noise_of(rows))
+            loss, slope = _evidence(K.detach(), y)
+            prior = self.kernel.log_prior() - 0.5 * ((self.log_noise + 3) / 1.5).square().sum()
+            # The slope of the loss along K is known in closed form; autograd carries it to the parameters.
+            gradients = torch.autograd.grad((slope * K).sum() - prior, list(parameters.values()))
+            return loss - prior.detach(), list(gradients)
+
+        scipy_minimize(closure, parameters, options={"maxiter": steps}, callback=None)
+        self._root = None
+
+    def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
+        """See `FittedModel.joint`."""
+        root, weights = self._conditioned()
+        x, batch, q = X[..., :-1], X.shape[:-2], X.shape[-2]
+        cross = self.kernel.forward(x.reshape(-1, x.shape[-1]), self.train_X[:, :-1])
+        reach = torch.linalg.solve_triangular(root, cross.mT, upper=False)
+        mean = (cross @ weights).reshape(*batch, q)
+        if q == 1:
+            prior = self.kernel.forward(x, x, diag=True)
+            covariance = (prior.reshape(-1) - reach.square().sum(0)).reshape(*batch, 1, 1)
+        else:
+            blocks = reach.reshape(len(root), batch.numel(), q).transpose(0, 1)
+            covariance = self.kernel.forward(x, x) - (blocks.mT @ blocks).reshape(*batch, q, q)
+        s = self._source(X)
+        scale = self.scale[s]
+        covariance = _positive(covariance, self.kernel) * scale.unsqueeze(-1) * scale.unsqueeze(-2)
+        return self.centre[s] + scale * mean, covariance + torch.diag_embed(self.noise(X) * observed)
+
+    def noise(self, X: Rows) -> Tensor:
+        """See `FittedModel.noise`; where all noise is known, its median."""
+        s = self._source(X)
+        learned = torch.where(self.typical.isnan(), self.log_noise.exp(), self.typical)
+        return learned[s] * self.scale[s] ** 2
+
+    def solve(self, B: Tensor) -> Tensor:
+        """See `FittedModel.solve`."""
+        root, _ = self._conditioned()
+        scale = self.scale[self.train_X[:, -1].long()][:, None]
+        return torch.cholesky_solve(B / scale, root) / scale
+
+    def _source(self, X: Rows) -> Tensor:
+        return X[..., -1].round().long()
+
+    def _noise_of(self, rows: Tensor) -> Tensor:
+        learned = self.log_noise.exp()[self.train_X[rows, -1].long()]
+        return torch.where(self.known[rows], self.extra[rows], learned + self.extra[rows])
+
+    def _conditioned(self) -> tuple[Tensor, Tensor]:
+        if self._root is None:
+            with torch.no_grad():
+                x, every = self.train_X[:, :-1], torch.arange(len(self.train_X))
+                K = self.kernel.forward(x, x) + torch.diag(self._noise_of(every))
+                root = psd_safe_cholesky(K)
+                self._root = root, torch.cholesky_solve(self.residuals[:, None], root)[:, 0]
+        return self._root
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As torch's, forgetting what was computed from the earlier state."""
+        self._root = None
+        return super().load_state_dict(*args, **kwargs)
+
+
+def _evidence(K: Covariance, y: Tensor) -> tuple[Tensor, Tensor]:
+    r"""The negative log marginal likelihood and its slope along K, $(K^{-1} - K^{-1}yy^TK^{-1})/2$."""
+    root = psd_safe_cholesky(K)
+    inverse = torch.cholesky_inverse(root)
+    weights = inverse @ y
+    loss = 0.5 * (y @ weights) + root.diagonal().log().sum() + 0.5 * len(y) * math.log(2 * math.pi)
+    return loss, 0.5 * (inverse - torch.outer(weights, weights))
+
+
+def _positive(covariance: Covariance, kernel: ViewKernel) -> Covariance:
+    """The covariance with a diagonal that rounding has not made negative."""
+    floor = 1e-10 * kernel.log_weight.exp().sum()
+    diagonal = covariance.diagonal(dim1=-2, dim2=-1)
+    return covariance + torch.diag_embed((floor - diagonal).clamp_min(0))

@@ -1,0 +1,180 @@
+"""A formula column as numbers: statistics of element properties, and element fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mfmat.errors import Problem, SchemaError
+from mfmat.features.cells import is_missing, make_problem
+from mfmat.features.elements import load_elements
+from mfmat.features.featurizer import Featurizer
+from mfmat.features.formulas import read_formula, write_formula
+
+STATISTICS = ("mean", "deviation", "min", "max", "range")
+_BLOCKS = ("statistics", "fractions")
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Composition(Featurizer, kind="composition"):
+    """Chemical formulas as fraction-weighted statistics of element properties and as element fractions.
+
+    With x_i the atomic fraction of element i and p_i a property of it, the block `statistics` holds for
+    every property
+
+        mean = sum_i x_i p_i,   deviation = sum_i x_i |p_i - mean|,   min, max and range of p_i over the elements
+
+    in the property's own unit (`mfmat.features.elements.read_sources`), and the block `fractions` holds x_i
+    for hydrogen to californium. Equal compositions give equal bits, however they are written.
+
+    Args:
+        column: the table's column of formulas, as chemists write them (`CuSO4·5H2O`, `Hg0.7Cd0.3Te`).
+        blocks: which of `statistics` and `fractions` to give; each is one view.
+
+    Errors: SchemaError for an unknown block. A cell that is missing, no text, no formula, or names an
+    element beyond californium is a `Problem`, and its row NaN.
+
+    Source: Ward et al., npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28.
+
+    >>> table = pd.DataFrame({"formula": ["GaAs", "AsGa", "gold"]})
+    >>> X, problems = Composition("formula", blocks="fractions").encode(table)
+    >>> X[:, [30, 32]]
+    array([[0.5, 0.5], [0.5, 0.5], [nan, nan]])
+    >>> print(problems[0])
+    row 2 (number 2), column 'formula': cannot be read as a formula (gold is an invalid formula!), got 'gold'
+    """
+
+    column: str
+    blocks: tuple[str, ...] = field(default=_BLOCKS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        blocks = (self.blocks,) if isinstance(self.blocks, str) else tuple(self.blocks)
+        if not blocks or len(set(blocks)) < len(blocks) or not set(blocks) <= set(_BLOCKS):
+            raise SchemaError(
+                f"blocks={self.blocks!r}", expected=f"one or both of {_BLOCKS}", fix="leave blocks out to have both"
+            )
+        object.__setattr__(self, "blocks", blocks)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The formula column."""
+        return (self.column,)
+
+    @property
+    def views(self) -> dict[str, tuple[str, ...]]:
+        """One view a block, named after the column and the block."""
+        elements = load_elements()
+        names = {
+            "statistics": tuple(f"{statistic} {name}" for statistic in STATISTICS for name in elements.properties),
+            "fractions": tuple(f"fraction {symbol}" for symbol in elements.symbols),
+        }
+        return {f"{self.column}.{block}": names[block] for block in self.blocks}
+
+    def encode(self, table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
+        """Numbers (n x d, one block after the other) and the formulas that cannot be read."""
+        reading = _read(table[self.column])
+        X = np.full((len(table), sum(map(len, self.views.values()))), np.nan)
+        for rows, elements, fractions in _slots(reading):
+            X[rows] = np.hstack([_ENCODERS[block](elements, fractions) for block in self.blocks])
+        return X, reading.problems
+
+    def groups(self, table: pd.DataFrame) -> NDArray[np.object_]:
+        """Each row's reduced formula, None where there is none.
+
+        >>> Composition("formula").groups(pd.DataFrame({"formula": ["Hg0.7Cd0.3Te", "Cd3Hg7Te10", ""]}))
+        array(['Cd3Hg7Te10', 'Cd3Hg7Te10', None], dtype=object)
+        """
+        reading = _read(table[self.column])
+        names = np.array([*map(write_formula, reading.formulas), None], dtype=object)
+        found: NDArray[np.object_] = names[reading.codes]
+        return found
+
+
+class _Reading(NamedTuple):
+    """Distinct formulas as numbers of atoms; each row's position among them, -1 for a row with a problem."""
+
+    formulas: list[dict[int, int]]
+    codes: NDArray[np.intp]
+    problems: list[Problem]
+
+
+def _read(column: pd.Series) -> _Reading:
+    formulas: list[dict[int, int]] = []
+    known: dict[str, int | str] = {}
+    codes = np.full(len(column), -1, dtype=np.intp)
+    problems = []
+    for position, cell in enumerate(column):
+        found = _find(cell, known, formulas)
+        if isinstance(found, int):
+            codes[position] = found
+        else:
+            problems.append(make_problem(column, position, found))
+    return _Reading(formulas, codes, problems)
+
+
+def _find(cell: object, known: dict[str, int | str], formulas: list[dict[int, int]]) -> int | str:
+    """The cell's place among the formulas, or what is wrong with it; each distinct text is read once."""
+    if not isinstance(cell, str):
+        # Readers of CSV files take sodium nitride, NaN, for a missing value.
+        return "formula missing (write sodium nitride as Na1N1)" if is_missing(cell) else "not text"
+    if cell not in known:
+        try:
+            formulas.append(read_formula(cell))
+            known[cell] = len(formulas) - 1
+        except ValueError as error:
+            known[cell] = f"cannot be read as a formula ({error})" if cell.strip() else "empty formula"
+    return known[cell]
+
+
+def _slots(reading: _Reading) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
+    """Rows in chunks; each chunk's elements (place in the table) and fractions, rows x slots.
+
+    A slot that a formula does not need repeats its first element with the fraction 0, which changes no bit
+    of a sum, minimum or maximum: so a row's numbers cannot depend on the rows beside it.
+    """
+    rows = np.flatnonzero(reading.codes >= 0)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        chunk = rows[start : start + _ROWS_AT_ONCE]
+        formulas = [reading.formulas[code] for code in reading.codes[chunk]]
+        width = max(map(len, formulas))
+        elements = np.array([[*f, *([next(iter(f))] * (width - len(f)))] for f in formulas], dtype=np.intp) - 1
+        fractions = np.array([[*_fractions(f), *([0.0] * (width - len(f)))] for f in formulas])
+        yield chunk, elements, fractions
+
+
+def _fractions(formula: dict[int, int]) -> list[float]:
+    total = sum(formula.values())
+    return [count / total for count in formula.values()]
+
+
+def _encode_statistics(elements: NDArray[np.intp], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Slot by slot rather than as a matrix product, whose rounding depends on the shape of the batch.
+    properties = load_elements().matrix
+    low = properties[elements[:, 0]]
+    high, mean, deviation = low.copy(), np.zeros_like(low), np.zeros_like(low)
+    for element, fraction in zip(elements.T, fractions.T, strict=True):
+        values = properties[element]
+        mean += fraction[:, None] * values
+        np.minimum(low, values, out=low)
+        np.maximum(high, values, out=high)
+    np.clip(mean, low, high, out=mean)  # rounding must not push a mean out of its bounds
+    for element, fraction in zip(elements.T, fractions.T, strict=True):
+        deviation += fraction[:, None] * np.abs(properties[element] - mean)
+    return np.hstack([mean, deviation, low, high, high - low])
+
+
+def _encode_fractions(elements: NDArray[np.intp], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+    block = np.zeros((len(elements), len(load_elements().symbols)))
+    rows = np.arange(len(elements))
+    for element, fraction in zip(elements.T, fractions.T, strict=True):
+        block[rows, element] += fraction
+    return block
+
+
+_ENCODERS = {"statistics": _encode_statistics, "fractions": _encode_fractions}

@@ -1,0 +1,127 @@
+"""How good a posterior is, given what was measured: functions of (posterior, y), each a mean over rows."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from mfmat.posteriors import ConformalPosterior, RowPosterior, cdf, interval, quantile
+from mfmat.types import Values
+
+
+def mae(posterior: RowPosterior, y: Values) -> float:
+    r"""Mean absolute error of the median, $\frac1n\sum_i |y_i - m_i|$, in the units of y (n x 1).
+
+    >>> from mfmat.posteriors import normal
+    >>> mae(normal(torch.zeros(2, 1), torch.ones(2, 1, 1)), torch.tensor([[[1.0]], [[-3.0]]]))
+    2.0
+    """
+    return float((y - quantile(posterior, 0.5)).abs().mean())
+
+
+def rmse(posterior: RowPosterior, y: Values) -> float:
+    r"""Root mean squared error of the mean, $\sqrt{\frac1n\sum_i (y_i - \mu_i)^2}$, in the units of y."""
+    return float((y - posterior.mean).square().mean().sqrt())
+
+
+def nll(posterior: RowPosterior, y: Values) -> float:
+    r"""Mean negative log density, $-\frac1n\sum_i \ln p_i(y_i)$; a calibrator of intervals leaves it as it is."""
+    return float(-_marginal(posterior).log_prob(y).mean())
+
+
+def crps(posterior: RowPosterior, y: Values) -> float:
+    r"""Mean continuous ranked probability score, $\int (F_i(t) - 1[t \ge y_i])^2 dt$, in the units of y.
+
+    Closed form of a Gaussian, $\sigma[z(2\Phi(z) - 1) + 2\varphi(z) - 1/\sqrt\pi]$; where calibration has
+    reshaped the distribution, the integral of the pinball loss over 199 quantiles that the calibration rows
+    can give. Gneiting & Raftery 2007, doi:10.1198/016214506000001437.
+    """
+    if isinstance(posterior, ConformalPosterior):
+        return _pinball(posterior, y)
+    return float(gaussian_crps(posterior.mean, posterior.variance.sqrt(), y).mean())
+
+
+def gaussian_crps(mean: Tensor, std: Tensor, y: Tensor) -> Tensor:
+    """The score of each row on its own, see `crps`."""
+    z = (y - mean) / std
+    unit = Normal(torch.zeros_like(z), torch.ones_like(z))
+    density = unit.log_prob(z).exp()
+    score: Tensor = std * (z * (2 * unit.cdf(z) - 1) + 2 * density - 1 / math.sqrt(math.pi))
+    return score
+
+
+def coverage(posterior: RowPosterior, y: Values, level: float = 0.9) -> float:
+    """Share of rows whose value lies in the central interval of that level."""
+    lower, upper = interval(posterior, level)
+    return float(((lower <= y) & (y <= upper)).double().mean())
+
+
+def width(posterior: RowPosterior, level: float = 0.9) -> float:
+    """Mean width of the central interval of that level, in the units of y."""
+    lower, upper = interval(posterior, level)
+    return float((upper - lower).mean())
+
+
+def interval_score(posterior: RowPosterior, y: Values, level: float = 0.9) -> float:
+    r"""Mean width plus $2/\alpha$ times the distance by which values lie outside, in the units of y.
+
+    Gneiting & Raftery 2007, doi:10.1198/016214506000001437, equation 43.
+    """
+    lower, upper = interval(posterior, level)
+    outside = (lower - y).clamp_min(0) + (y - upper).clamp_min(0)
+    return float((upper - lower + 2 / (1 - level) * outside).mean())
+
+
+def miscalibration_area(posterior: RowPosterior, y: Values) -> float:
+    """Area between the calibration curve and the diagonal, 0 (perfect) to 0.5."""
+    levels, observed = calibration_curve(cdf(posterior, y))
+    return float(torch.trapezoid((observed - levels).abs(), levels))
+
+
+def calibration_curve(pit: Tensor, points: int = 101) -> tuple[Tensor, Tensor]:
+    """Nominal levels of central intervals and the share of rows inside each.
+
+    Args:
+        pit: the predictive cumulative probability at each measured value (any shape), see `posteriors.cdf`.
+        points: number of levels from 0 to 1.
+
+    >>> levels, observed = calibration_curve(torch.tensor([0.5, 0.9]), points=3)
+    >>> observed
+    tensor([0.5000, 0.5000, 1.0000])
+    """
+    levels = torch.linspace(0, 1, points, dtype=pit.dtype)
+    inside = (2 * pit.reshape(-1, 1) - 1).abs() <= levels + 1e-12
+    return levels, inside.to(pit.dtype).mean(dim=0)
+
+
+def summary(posterior: RowPosterior, y: Values, level: float = 0.9) -> dict[str, float]:
+    """Every metric by name; coverage, width and interval score at that level."""
+    return {
+        "mae": mae(posterior, y),
+        "rmse": rmse(posterior, y),
+        "nll": nll(posterior, y),
+        "crps": crps(posterior, y),
+        "coverage": coverage(posterior, y, level),
+        "width": width(posterior, level),
+        "interval_score": interval_score(posterior, y, level),
+        "miscalibration_area": miscalibration_area(posterior, y),
+    }
+
+
+def _marginal(posterior: RowPosterior) -> Normal:
+    return Normal(posterior.mean, posterior.variance.sqrt())
+
+
+def _pinball(posterior: ConformalPosterior, y: Values) -> float:
+    # Beyond this level the calibration rows give no quantile.
+    reach = len(posterior.scores) / (len(posterior.scores) + 1)
+    levels = torch.arange(1, 200) / 200
+    total = 0.0
+    for level in levels.tolist():
+        side = min(max(2 * level - 1, -reach), reach)
+        error = y - quantile(posterior, 0.5 + side / 2)
+        total += float(torch.maximum(level * error, (level - 1) * error).mean())
+    return 2 * total / len(levels)

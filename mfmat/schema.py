@@ -1,0 +1,319 @@
+"""What the columns of a table mean: the one boundary between tables and tensors."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mfmat.data import Data, material_keys
+from mfmat.errors import MfmatWarning, Problem, SchemaError, TableError, UnknownNameError, nearest, warn
+from mfmat.features.featurizer import Featurizer
+from mfmat.posteriors import RowPosterior, interval, quantile
+from mfmat.replicates import merge
+from mfmat.values import Value
+
+OnError = Literal["raise", "skip"]
+
+
+class SkippedRowsWarning(MfmatWarning):
+    """Rows that could not be read were left out, as asked; the message names them."""
+
+
+@dataclass(frozen=True)
+class Schema(Value, kind="schema"):
+    """What the columns of a table mean; turns tables into `Data` and posteriors into tables.
+
+    Args:
+        inputs: a featurizer or several, each giving named views.
+        value: column of the measured or computed values.
+        source: column naming where a value came from; left out, there is one source.
+        costs: price of one value of each source, in order of trust, the target last.
+        target: the source whose values are wanted, where it is not the last.
+        noise: column with the known standard deviation of a value (a missing cell: unknown).
+        material: column naming the material; left out, equal inputs are one material.
+        group: column naming what a split must not divide; left out, the compound, else the material.
+        unit: of the values, for labels.
+
+    Raises:
+        SchemaError: costs missing, negative or not numbers; an unknown target; inputs that share a view.
+
+    >>> from mfmat.features import Composition
+    >>> schema = Schema(Composition("formula"), value="gap", source="method", costs={"pbe": 1, "exp": 400})
+    >>> schema.sources
+    ('pbe', 'exp')
+    """
+
+    inputs: Featurizer | tuple[Featurizer, ...]
+    value: str
+    source: str | None = None
+    costs: Mapping[str, float] | None = None
+    target: str | None = None
+    noise: str | None = None
+    material: str | None = None
+    group: str | None = None
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        inputs = self.inputs if isinstance(self.inputs, Featurizer) else tuple(self.inputs)
+        object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "costs", _costs(self.costs, self.source, self.value))
+        _order(tuple(self.prices), self.target)
+        names = [name for featurizer in self.featurizers for name in featurizer.views]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise SchemaError(
+                f"two inputs with the view {min(twice)!r}",
+                expected="views of different names",
+                fix="give each input its own columns or its own name",
+            )
+
+    @property
+    def featurizers(self) -> tuple[Featurizer, ...]:
+        """The inputs, always as a tuple."""
+        return (self.inputs,) if isinstance(self.inputs, Featurizer) else self.inputs
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every source in order of trust, the target last."""
+        return _order(tuple(self.prices), self.target)
+
+    @property
+    def prices(self) -> dict[str, float]:
+        """The costs, also where none were given (one source, price 1)."""
+        return dict(self.costs or {})
+
+    def settle(self, table: pd.DataFrame) -> Schema:
+        """This schema with what its inputs leave open (levels of categories) read off the table."""
+        self._require(table, [column for f in self.featurizers for column in f.columns])
+        settled = tuple(featurizer.settle(table) for featurizer in self.featurizers)
+        return replace(self, inputs=settled[0] if isinstance(self.inputs, Featurizer) else settled)
+
+    @property
+    def views(self) -> dict[str, slice]:
+        """Each view's columns in X."""
+        start, views = 0, {}
+        for featurizer in self.featurizers:
+            for name, features in featurizer.views.items():
+                views[name] = slice(start, start + len(features))
+                start += len(features)
+        return views
+
+    def data(self, table: pd.DataFrame, *, on_error: OnError = "raise") -> Data:
+        """The table as tensors; values of one source for one material are merged.
+
+        Args:
+            table: n rows with every column that the schema names; others are ignored.
+            on_error: `"raise"`, or `"skip"` to leave out rows that cannot be read, with a warning.
+
+        Raises:
+            TableError: a missing column, an empty table, or cells that cannot be read (all are named).
+        """
+        columns = [self.value, self.source, self.noise, self.material, self.group]
+        self._require(table, [column for column in columns if column])
+        schema = self.settle(table)
+        X, problems = schema._features(table)
+        fidelity, unknown = _fidelities(table, self.source, self.sources)
+        values, not_numbers = _numbers(table, self.value)
+        noise, bad_noise = _noise(table, self.noise)
+        good = _keep(len(table), problems + unknown + not_numbers + bad_noise, on_error)
+        X = torch.cat([X, torch.from_numpy(fidelity)[:, None].double()], dim=1)[good]
+        keys = material_keys(X, schema.material_column)
+        merged = merge(np.column_stack([keys.numpy(), fidelity[good]]), values[good], noise[good])
+        return Data(
+            X=X[merged.first],
+            Y=torch.from_numpy(merged.mean)[:, None],
+            Yvar=torch.from_numpy(merged.variance)[:, None],
+            known=torch.from_numpy(merged.known),
+            views=schema.views,
+            sources=self.sources,
+            groups=schema._groups(table, keys, good)[merged.first],
+            rows=torch.from_numpy(good[merged.first]),
+            counts=torch.from_numpy(merged.counts),
+            material=schema.material_column,
+            skipped=tuple(problems + unknown + not_numbers + bad_noise),
+        )
+
+    def encode(
+        self, table: pd.DataFrame, source: str | None = None, *, on_error: OnError = "raise"
+    ) -> tuple[Tensor, NDArray[np.int64]]:
+        """Rows to predict (n x 1 x (d+1)) at one source (the target unless named), and their positions.
+
+        Raises:
+            UnknownNameError: a source that the schema does not know.
+            TableError: as `data`.
+        """
+        self._require(table, [column for f in self.featurizers for column in f.columns])
+        X, problems = self._features(table)
+        good = _keep(len(table), problems, on_error)
+        fidelity = torch.full((len(good), 1), float(self.fidelity(source)), dtype=torch.double)
+        return torch.cat([X[good], fidelity], dim=1).unsqueeze(1), good
+
+    def decode(self, posterior: RowPosterior, index: pd.Index, level: float = 0.9) -> pd.DataFrame:
+        """A posterior over n x 1 rows as a table: median, mean, std, lower, upper, in the units of the values.
+
+        `lower` and `upper` bound the central interval of that level.
+        """
+        if not 0 < level < 1:
+            raise SchemaError(f"level={level!r}", expected="a number between 0 and 1", fix="0.9 for 90% intervals")
+        lower, upper = interval(posterior, level)
+        columns = {
+            "median": quantile(posterior, 0.5),
+            "mean": posterior.mean,
+            "std": posterior.variance.sqrt(),
+            "lower": lower,
+            "upper": upper,
+        }
+        return pd.DataFrame({name: x.detach().reshape(-1).numpy() for name, x in columns.items()}, index=index)
+
+    def fidelity(self, source: str | None = None) -> int:
+        """A source's position in order of trust; the target's unless named."""
+        name = self.sources[-1] if source is None else source
+        if name not in self.sources:
+            raise UnknownNameError(
+                f"source {name!r}",
+                expected=f"one of {', '.join(map(repr, self.sources))}",
+                fix=nearest(name, self.sources) + "name a source of the schema's costs",
+            )
+        return self.sources.index(name)
+
+    @property
+    def material_column(self) -> int | None:
+        """The column of X that names the material; None where all inputs together do."""
+        return max(view.stop for view in self.views.values()) if self.material else None
+
+    def _features(self, table: pd.DataFrame) -> tuple[Tensor, list[Problem]]:
+        if table.empty:
+            raise TableError(
+                "an empty table", expected="at least one row", fix="check the filter or the file before it"
+            )
+        blocks, problems = [], []
+        for featurizer in self.featurizers:
+            block, bad = featurizer.encode(table)
+            blocks.append(block)
+            problems += bad
+        if self.material:
+            blocks.append(_identities(table, self.material))
+        return torch.from_numpy(np.concatenate(blocks, axis=1)), problems
+
+    def _groups(self, table: pd.DataFrame, keys: Tensor, good: NDArray[np.int64]) -> Tensor:
+        if self.group:
+            labels: Any = table[self.group].astype(str).to_numpy()[good]
+        else:
+            named = [g for f in self.featurizers if (g := f.groups(table)) is not None]
+            labels = named[0][good] if named else keys.numpy()
+        return torch.from_numpy(pd.factorize(labels)[0].astype(np.int64))
+
+    def _require(self, table: pd.DataFrame, columns: Sequence[str]) -> None:
+        for column in columns:
+            if column not in table.columns:
+                known = ", ".join(map(repr, table.columns))
+                raise TableError(
+                    f"a table without the column {column!r} (it has {known})",
+                    expected=f"the columns {', '.join(map(repr, columns))}",
+                    fix=nearest(column, table.columns) + "rename the column or name another one in the Schema",
+                )
+
+
+def _costs(costs: Mapping[str, float] | None, source: str | None, value: str) -> dict[str, float]:
+    if not costs:
+        if source is not None:
+            raise SchemaError(
+                f"source={source!r} without costs",
+                expected="the price of each source, in order of trust",
+                fix='costs={"cheap": 1, "trusted": 10}',
+            )
+        return {value: 1.0}
+    for name, cost in costs.items():
+        if not isinstance(cost, numbers.Real) or not math.isfinite(cost) or cost < 0:
+            raise SchemaError(
+                f"costs[{name!r}] = {cost!r}", expected="a finite price of 0 or more", fix="give every source its price"
+            )
+    if source is None and len(costs) > 1:
+        raise SchemaError(
+            f"{len(costs)} costs and no source column",
+            expected="the column that names each row's source",
+            fix='Schema(..., source="method")',
+        )
+    return {str(name): float(cost) for name, cost in costs.items()}
+
+
+def _order(sources: tuple[str, ...], target: str | None) -> tuple[str, ...]:
+    if target is None:
+        return sources
+    if target not in sources:
+        raise SchemaError(
+            f"target={target!r}",
+            expected=f"one of {', '.join(map(repr, sources))}",
+            fix=nearest(target, sources) + "name a source that has a cost",
+        )
+    return (*(name for name in sources if name != target), target)
+
+
+def _fidelities(
+    table: pd.DataFrame, column: str | None, sources: tuple[str, ...]
+) -> tuple[NDArray[np.int64], list[Problem]]:
+    if column is None:
+        return np.zeros(len(table), dtype=np.int64), []
+    cells = table[column].tolist()
+    rank = {name: i for i, name in enumerate(sources)}
+    codes = np.array([rank.get(cell if isinstance(cell, str) else str(cell), -1) for cell in cells], dtype=np.int64)
+    known = ", ".join(map(repr, sources))
+    what = f"an unknown source (known: {known}; add it to costs or correct it)"
+    return codes, [Problem(i, table.index[i], column, cells[i], what) for i in np.flatnonzero(codes < 0).tolist()]
+
+
+def _numbers(table: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], list[Problem]]:
+    cells = table[column]
+    parsed = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    text = np.array([isinstance(cell, str) for cell in cells])
+    bad = np.flatnonzero(text | ~np.isfinite(parsed)).tolist()
+
+    def what(i: int) -> str:
+        if text[i]:
+            return "text where a number belongs"
+        return "a missing value" if np.isnan(parsed[i]) else "not finite"
+
+    return parsed, [Problem(i, table.index[i], column, cells.iloc[i], what(i)) for i in bad]
+
+
+def _noise(table: pd.DataFrame, column: str | None) -> tuple[NDArray[np.float64], list[Problem]]:
+    if column is None:
+        return np.full(len(table), np.nan), []
+    noise, problems = _numbers(table, column)
+    problems = [problem for problem in problems if problem.what != "a missing value"]
+    negative = np.flatnonzero(noise < 0).tolist()
+    what = "a negative standard deviation"
+    return noise, problems + [Problem(i, table.index[i], column, noise[i], what) for i in negative]
+
+
+def _identities(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    if column not in table.columns:
+        # Rows without an id are new materials, each its own.
+        return -1.0 - np.arange(len(table), dtype=np.float64)[:, None]
+    hashes = pd.util.hash_array(table[column].astype(str).to_numpy(dtype=object))
+    # 52 bits are what a float holds exactly.
+    return (hashes >> np.uint64(12)).astype(np.float64)[:, None]
+
+
+def _keep(n: int, problems: list[Problem], on_error: OnError) -> NDArray[np.int64]:
+    bad = sorted({problem.position for problem in problems})
+    if bad and on_error == "raise":
+        raise TableError.of(problems)
+    if bad:
+        warn(
+            SkippedRowsWarning,
+            f"{len(bad)} of {n} rows that cannot be read, left out: " + "; ".join(map(str, problems[:5])),
+            expected="rows that can all be read",
+            fix="see the .skipped of the Data for every one of them",
+        )
+    if len(bad) == n:
+        raise TableError.of(problems)
+    return np.setdiff1d(np.arange(n), bad)

@@ -1,0 +1,150 @@
+"""A fitted chain of sources: one joint Gaussian over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from mfmat.data import at_fidelity, material_keys
+from mfmat.learner import Facts, FittedModel, StackModel
+from mfmat.stacks.links import Link
+from mfmat.types import Codes, Covariance, Flags, Rows
+
+
+@dataclass(frozen=True)
+class Level:
+    """One source's place in the chain: its fitted member, what it stands on, and what was measured there.
+
+    `keys` (sorted) are the materials measured in this source, `values` theirs.
+    """
+
+    model: FittedModel
+    parent: int | None
+    link: Link | None
+    keys: Codes
+    values: Tensor
+
+    def measured(self, keys: Codes) -> tuple[Tensor, Tensor]:
+        """Which of these materials were measured here, and their values (0 elsewhere)."""
+        if not len(self.keys):
+            return torch.zeros_like(keys, dtype=torch.bool), torch.zeros_like(keys, dtype=torch.double)
+        at = torch.searchsorted(self.keys, keys).clamp_max(len(self.keys) - 1)
+        found = self.keys[at] == keys
+        return found, torch.where(found, self.values[at], 0.0)
+
+
+@dataclass(frozen=True)
+class Handed:
+    r"""What a source hands to the next at each row, for a trust t in its measurements.
+
+    The source's value of a material is $f(x) + u$, of which a measurement adds noise: $y = f + u + e$
+    with $Var(u) = t\sigma^2$, $Var(e) = (1-t)\sigma^2$. Given all rows of the source, a Gaussian process
+    then has $E[f + u] = p + t(y - p)$ and $Var(f + u) = (1-t)^2 Var(f) + t(1-t)\sigma^2$ where y was measured.
+
+    Attributes:
+        predicted: p, the posterior mean of f.
+        surprise: y - p; 0 where not measured.
+        measured: 1 where measured, else 0.
+        noise: $\sigma^2$.
+    """
+
+    predicted: Tensor
+    surprise: Tensor
+    measured: Tensor
+    noise: Tensor
+
+    def mean(self, trust: Tensor | float) -> Tensor:
+        """The material's value, given what was measured of it."""
+        return self.predicted + trust * self.surprise
+
+    def own(self, trust: Tensor | float) -> Tensor:
+        """Variance of the part that no other material shares."""
+        return self.noise * trust * (1 - trust * self.measured)
+
+    def variance(self, trust: Tensor | float, latent: Tensor) -> Tensor:
+        """Variance of the material's value, from that of f."""
+        return (1 - trust * self.measured) ** 2 * latent + self.own(trust)
+
+
+class DifferenceModel(StackModel):
+    """A fitted chain: every row's value is a weighted sum of the levels' independent functions."""
+
+    def __init__(self, levels: Sequence[Level], facts: Facts) -> None:
+        described = [
+            {"member": level.model.facts, "parent": level.parent, "link": asdict(level.link) if level.link else None}
+            for level in levels
+        ]
+        super().__init__([level.model for level in levels], {**facts, "levels": described})
+        self.levels = tuple(levels)
+        for i, level in enumerate(levels):
+            self.register_buffer(f"keys_{i}", level.keys)
+            self.register_buffer(f"values_{i}", level.values)
+
+    def hand(self, X: Tensor, fidelity: int) -> tuple[Handed, Tensor]:
+        """What a source hands to the next at n rows (n x (d+1)), and the variance of its noise-free value."""
+        rows = at_fidelity(X.unsqueeze(1), fidelity)
+        with torch.no_grad():
+            handed = self._handed(rows, self._keys(rows))[0][fidelity]
+            variance = self.posterior(rows).variance
+        flat = (x[:, 0] for x in (handed.predicted, handed.surprise, handed.measured, handed.noise))
+        return Handed(*flat), variance[:, 0, 0]
+
+    def noise(self, X: Rows) -> Tensor:
+        """See `FittedModel.noise`."""
+        fidelity, total = X[..., -1].round(), torch.zeros_like(X[..., -1])
+        for i, level in enumerate(self.levels):
+            total = torch.where(fidelity == i, level.model.noise(X), total)
+        return total
+
+    def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
+        """See `FittedModel.joint`."""
+        fidelity, keys = X[..., -1].round(), self._keys(X)
+        same = (keys.unsqueeze(-1) == keys.unsqueeze(-2)).to(X)
+        handed, covariances = self._handed(X, keys)
+        mean, covariance = torch.zeros_like(fidelity), torch.zeros_like(same)
+        weight = [(fidelity == i).to(X) for i in range(len(self.levels))]
+        trust = [(fidelity == i) * observed * self._trust_in(i) for i in range(len(self.levels))]
+        for i in reversed(range(len(self.levels))):
+            level, here, t, w = self.levels[i], fidelity == i, trust[i], weight[i]
+            mean = mean + here * handed[i].mean(t)
+            fresh = here * observed * (1 - t) * handed[i].noise
+            covariance = covariance + _outer(w * handed[i].own(t).sqrt()) * same + torch.diag_embed(fresh)
+            w = w * (1 - t * handed[i].measured)
+            covariance = covariance + _outer(w) * covariances[i]
+            if level.link is not None and level.parent is not None:
+                departure = handed[level.parent].mean(level.link.trust) - level.link.centre
+                covariance = covariance + _outer(w * departure) * level.link.variance
+                weight[level.parent] = weight[level.parent] + w * level.link.slope
+                trust[level.parent] = torch.where(weight[i] != 0, level.link.trust, trust[level.parent])
+        return mean, covariance
+
+    def _handed(self, X: Rows, keys: Codes) -> tuple[list[Handed], list[Covariance]]:
+        """Each level's hand and the covariance of its own function, from the bottom up."""
+        handed: list[Handed] = []
+        covariances = []
+        latent = torch.zeros(X.shape[-2], dtype=torch.bool)
+        for i, level in enumerate(self.levels):
+            predicted, covariance = level.model.joint(at_fidelity(X, i), latent)
+            if level.link is not None and level.parent is not None:
+                predicted = predicted + level.link.slope * handed[level.parent].mean(level.link.trust)
+            found, values = level.measured(keys)
+            surprise = torch.where(found, values - predicted, 0.0)
+            noise = level.model.noise(at_fidelity(X, i))
+            handed.append(Handed(predicted, surprise, found.to(X), noise))
+            covariances.append(covariance)
+        return handed, covariances
+
+    def _trust_in(self, fidelity: int) -> float:
+        """How far measurements of a source are trusted by the first source that stands on it."""
+        links = [level.link for level in self.levels if level.parent == fidelity and level.link and len(level.keys)]
+        return links[0].trust if links else 0.0
+
+    def _keys(self, X: Rows) -> Codes:
+        return material_keys(X.reshape(-1, X.shape[-1]), self.facts["material"]).reshape(X.shape[:-1])
+
+
+def _outer(weights: Tensor) -> Tensor:
+    return weights.unsqueeze(-1) * weights.unsqueeze(-2)

@@ -1,0 +1,65 @@
+"""TargetOnly: the cheap sources ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfmat.data import Data
+from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
+from mfmat.types import Covariance, Flags, Rows
+
+
+@dataclass(frozen=True)
+class TargetOnly(Learner, kind="target_only"):
+    """A learner fitted to the target's rows alone: the baseline that every fusion must not lose to.
+
+    Of the other sources it knows their mean and spread, and that they tell nothing about the target.
+
+    Args:
+        member: the learner.
+
+    >>> from mfmat.experts import GP
+    >>> TargetOnly(GP()).config()["member"]["kind"]
+    'gp'
+    """
+
+    member: Learner
+
+    def fit(self, data: Data) -> TargetOnlyModel:
+        """The model of the target's rows."""
+        facts = {
+            "width": data.X.shape[-1] - 1,
+            "sources": list(data.sources),
+            "scales": [list(standard) for standard in data.standards()],
+        }
+        return TargetOnlyModel(self.member.fit(data.at(data.target)), facts).eval()
+
+    def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> TargetOnlyModel:
+        """The fitted model that had these facts and this state."""
+        return TargetOnlyModel(self.member.restore(facts["inner"], part(state, "inner.")), facts).eval()
+
+
+class TargetOnlyModel(WrappedModel):
+    """A model of the target; rows of other sources are independent of everything."""
+
+    def __init__(self, inner: FittedModel, facts: Facts) -> None:
+        super().__init__(inner, **facts)
+        self.scales = torch.tensor(facts["scales"]).double().reshape(-1, 2)
+
+    def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
+        """See `FittedModel.joint`."""
+        mean, covariance = self.inner.joint(X, observed)
+        fidelity = X[..., -1].round().long()
+        target = fidelity == len(self.scales) - 1
+        covariance = covariance * (target.unsqueeze(-1) & target.unsqueeze(-2))
+        alone = torch.where(target, 0.0, self.scales[fidelity, 1] ** 2)
+        return torch.where(target, mean, self.scales[fidelity, 0]), covariance + torch.diag_embed(alone)
+
+    def noise(self, X: Rows) -> Tensor:
+        """See `FittedModel.noise`; none for a source of which only the spread is known."""
+        fidelity = X[..., -1].round()
+        return torch.where(fidelity == len(self.scales) - 1, self.inner.noise(X), 0.0)

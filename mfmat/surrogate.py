@@ -1,0 +1,252 @@
+"""Surrogate: recipe, schema and fitted model in one, from table to table."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from linear_operator.utils.cholesky import psd_safe_cholesky
+from torch import Tensor
+
+from mfmat import saving
+from mfmat.auto import Auto
+from mfmat.data import Data, material_keys
+from mfmat.errors import MfmatWarning, SavedFileError, SchemaError, warn
+from mfmat.learner import FittedModel, Learner
+from mfmat.metrics import summary
+from mfmat.posteriors import RowPosterior, normal
+from mfmat.schema import OnError, Schema
+
+CHUNK = 2048
+"""Rows predicted at a time: bounds the memory of the covariance with the training rows."""
+GOLDEN = 5
+"""Rows whose predictions are saved with a surrogate and compared when it is loaded."""
+
+
+class FewRowsWarning(MfmatWarning):
+    """The target has too few rows for more than a guess; the interval is as wide as the priors say."""
+
+
+class GoldenWarning(MfmatWarning):
+    """A loaded surrogate whose predictions could not be compared with those saved with it."""
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A fitted recipe that takes tables and gives tables.
+
+    Attributes:
+        recipe: the learner that was fitted.
+        schema: what the columns mean.
+        model: the BoTorch model; `model.posterior(X)` takes b x q x (d+1), see `Schema.encode`.
+        card: what is known about it, as JSON: provenance, held-out predictions, metrics.
+
+    >>> import pandas as pd, mfmat as mf
+    >>> table = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "y": [0.1, 0.9, 2.1, 2.9]})
+    >>> line = mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.GP())
+    >>> list(line.predict(table, level=0.8).columns)
+    ['median', 'mean', 'std', 'lower', 'upper']
+    """
+
+    recipe: Learner
+    schema: Schema
+    model: FittedModel = field(repr=False)
+    card: dict[str, Any] = field(repr=False)
+
+    def predict(
+        self,
+        table: pd.DataFrame,
+        *,
+        level: float = 0.9,
+        source: str | None = None,
+        noise: bool = True,
+        on_error: OnError = "raise",
+    ) -> pd.DataFrame:
+        """Median, mean, std, lower and upper of a new measurement for each row, the index kept.
+
+        Args:
+            table: n rows with the schema's input columns; others are ignored.
+            level: of the central interval from `lower` to `upper`.
+            source: whose value is predicted; the target unless named.
+            noise: a new measurement with its noise; False for the noise-free value, as the learner has it.
+            on_error: `"raise"`, or `"skip"` to leave out rows that cannot be read, with a warning.
+
+        Raises:
+            TableError: a missing column or cells that cannot be read.
+            CalibrationError: a level for which the calibration rows are too few.
+        """
+        X, rows = self.schema.encode(table, source, on_error=on_error)
+        index = table.index[rows]
+        parts = [
+            self.schema.decode(posterior, index[start : start + CHUNK], level)
+            for start, posterior in self._posteriors(X, noise)
+        ]
+        return pd.concat(parts)
+
+    def sample(
+        self,
+        table: pd.DataFrame,
+        n: int = 256,
+        *,
+        source: str | Sequence[str] | None = None,
+        noise: bool = True,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Joint draws over all rows and sources, one column a draw.
+
+        With several sources the index gains a level `source`. Draws come from the learner's own joint
+        Gaussian; a calibrator of intervals does not reshape them.
+
+        Raises:
+            SchemaError: more joint values than a covariance can hold (20,000).
+        """
+        names = [source] if source is None or isinstance(source, str) else list(source)
+        blocks = [self.schema.encode(table, name) for name in names]
+        X = torch.cat([block for block, _ in blocks])[:, 0]
+        if len(X) > 20_000:
+            raise SchemaError(f"{len(X)} joint values", expected="at most 20000", fix="draw in parts, or use predict")
+        with torch.no_grad():
+            mean, covariance = self.model.joint(X, torch.zeros(len(X), dtype=torch.bool))
+            covariance = covariance + torch.diag(self.model.noise(X)) if noise else covariance
+            z = torch.randn(len(X), n, dtype=X.dtype, generator=torch.Generator().manual_seed(seed))
+            draws = mean[:, None] + psd_safe_cholesky(covariance) @ z
+        index = table.index
+        if len(names) > 1:
+            index = pd.concat([pd.Series(0, index)] * len(names), keys=names, names=["source"]).index
+        return pd.DataFrame(draws.numpy(), index=index)
+
+    def save(self, path: str | Path) -> None:
+        """Write `path` as a folder of JSON and safetensors with checksums; no pickle."""
+        head = {"recipe": self.recipe.config(), "schema": self.schema.config(), "facts": self.model.facts}
+        saving.write(path, {**head, **self.card}, self.model.state_dict())
+
+    def heldout(self) -> pd.DataFrame | None:
+        """Values of held-out rows with what the model that had not seen them said; None where nothing was held out."""
+        return pd.DataFrame(self.card["heldout"]) if self.card["heldout"] else None
+
+    def _posteriors(self, X: Tensor, noise: bool) -> Iterator[tuple[int, RowPosterior]]:
+        with torch.no_grad():
+            for start in range(0, len(X), CHUNK):
+                yield start, self.model.posterior(X[start : start + CHUNK], observation_noise=noise)
+
+
+def fit(
+    table: pd.DataFrame, schema: Schema, recipe: Learner | None = None, *, on_error: OnError = "raise"
+) -> Surrogate:
+    """Fit a recipe (`Auto()` unless given) to a table.
+
+    Raises:
+        TableError: an empty table, a missing column, or cells that cannot be read (all are named).
+        FitError: a learner that cannot be fitted to these rows.
+    """
+    recipe = recipe or Auto()
+    schema = schema.settle(table)
+    data = schema.data(table, on_error=on_error)
+    at_target = int((data.fidelity == data.target).sum())
+    if at_target < 3:
+        warn(
+            FewRowsWarning,
+            f"{at_target} rows of the target {schema.sources[-1]!r}",
+            expected="at least 3 to learn how it differs from the other sources",
+            fix="trust the wide interval, or measure more",
+        )
+    model = recipe.fit(data)
+    return Surrogate(recipe, schema, model, _card(table, schema, data, model))
+
+
+def load(path: str | Path) -> Surrogate:
+    """The surrogate saved at `path`, with predictions equal to those saved with it.
+
+    Raises:
+        SavedFileError: missing, cut short, altered or newer files, or predictions that differ.
+        UnknownNameError: a learner or featurizer whose module has not been imported.
+    """
+    card, state = saving.read(path)
+    recipe, schema = Learner.of(card.pop("recipe")), Schema.of(card.pop("schema"))
+    model = recipe.restore(card.pop("facts"), state)
+    kept = {name: entry for name, entry in card.items() if name not in ("format", "aliases")}
+    surrogate = Surrogate(recipe, schema, model, kept)
+    golden = card["golden"]
+    now = _golden(surrogate.schema, model, pd.DataFrame(golden["rows"]))
+    if not np.allclose(now, golden["predictions"], rtol=1e-6, atol=0):
+        raise SavedFileError(
+            f"{path}, whose predictions differ from those saved with it",
+            expected="equal predictions within 1e-6",
+            fix=f"the versions it was saved with: {card['versions']}",
+        )
+    return surrogate
+
+
+def _golden(schema: Schema, model: FittedModel, rows: pd.DataFrame) -> list[list[float]]:
+    X, _ = schema.encode(rows)
+    with torch.no_grad():
+        posterior = FittedModel.posterior(model, X, observation_noise=True)
+    return torch.cat([posterior.mean, posterior.variance], dim=-1)[:, 0].tolist()
+
+
+def _card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel) -> dict[str, Any]:
+    columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
+    rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
+    heldout = _heldout(table, schema, model)
+    target, keys = data.Y[data.fidelity == data.target], material_keys(data.X, data.material)
+    counts = {name: int((data.fidelity == i).sum()) for i, name in enumerate(schema.sources)}
+    return {
+        "versions": {name: version(name) for name in ("mfmat", "torch", "botorch", "gpytorch")}
+        | {"python": platform.python_version()},
+        "provenance": {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "table_sha256": hashlib.sha256(pd.util.hash_pandas_object(_text(table)).to_numpy().tobytes()).hexdigest(),
+            "rows": counts,
+            "replicates": int(data.counts.sum()) - len(data),
+            "skipped": [str(problem) for problem in data.skipped],
+        },
+        "best": {"max": float(target.max()), "min": float(target.min())} if len(target) else None,
+        "seen": {name: keys[data.fidelity == i].tolist() for i, name in enumerate(schema.sources)},
+        "why": model.facts.get("why", []),
+        "compared": model.facts.get("compared", []),
+        "heldout": heldout,
+        "metrics": _metrics(heldout),
+        "golden": {
+            "rows": [{str(k): _plain(v) for k, v in row.items()} for row in rows.to_dict("records")],
+            "predictions": _golden(schema, model, rows),
+        },
+    }
+
+
+def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[dict[str, Any]]:
+    evidence = model.evidence()
+    if evidence is None:
+        return []
+    columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
+    records = []
+    for position, y, median, mean, std in evidence.tolist():
+        row = table[columns].iloc[int(position)]
+        inputs = {str(name): _plain(cell) for name, cell in row.items()}
+        said = {"y": y, "median": median, "mean": mean, "std": std}
+        records.append({"index": _plain(table.index[int(position)]), "inputs": inputs, **said})
+    return records
+
+
+def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:
+    if not heldout:
+        return {}
+    y, mean, std = (torch.tensor([row[name] for row in heldout])[:, None, None] for name in ("y", "mean", "std"))
+    return summary(normal(mean[..., 0], std.square()), y)
+
+
+def _text(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype({name: str for name in table.columns if table[name].dtype == object})
+
+
+def _plain(cell: Any) -> Any:
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    return cell if isinstance(cell, bool | int | float | str) else str(cell)

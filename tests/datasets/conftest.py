@@ -1,0 +1,75 @@
+"""The folder of public tables, a server on this machine whose answers a test chooses, and an empty cache."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def mfmat_data() -> Path:
+    folder = os.environ.get("MFMAT_DATA")
+    if not folder:
+        pytest.skip("the environment variable MFMAT_DATA names no folder of public tables")
+    return Path(folder)
+
+
+class Site:
+    """A web site in miniature: `files` are its contents by path, `requests` what was asked for."""
+
+    def __init__(self, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        self.files: dict[str, bytes] = {}
+        self.declared: dict[str, int] = {}
+        self.requests: list[str] = []
+
+    def url(self, path: str) -> str:
+        return self.address + path
+
+
+def _handler(site: list[Site]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.split("?")[0]
+            site[0].requests.append(self.path)
+            if path not in site[0].files:
+                self.send_error(404)
+                return
+            content = site[0].files[path]
+            self.send_response(200)
+            self.send_header("Content-Length", str(site[0].declared.get(path, len(content))))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    held: list[Site] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(held))
+    held.append(Site(server.server_address[1]))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield held[0]
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("MFMAT_CACHE", str(folder))
+    # A proxy of the machine would be asked for 127.0.0.1, too.
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return folder
