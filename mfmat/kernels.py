@@ -12,12 +12,58 @@ from torch import Tensor
 
 Family = Literal["matern12", "matern32", "matern52", "rbf"]
 
-_families: dict[str, Callable[[Tensor], Tensor]] = {
-    "matern12": lambda square: (-square.sqrt()).exp(),
-    "matern32": lambda square: (1 + (r := (3 * square).sqrt())) * (-r).exp(),
-    "matern52": lambda square: (1 + (r := (5 * square).sqrt()) + 5 / 3 * square) * (-r).exp(),
-    "rbf": lambda square: (-0.5 * square).exp(),
+
+def _matern12(square: Tensor) -> tuple[Tensor, Tensor]:
+    r = square.sqrt()
+    value = (-r).exp()
+    return value, -0.5 * value / r
+
+
+def _matern32(square: Tensor) -> tuple[Tensor, Tensor]:
+    r = (3 * square).sqrt()
+    decay = (-r).exp()
+    return (1 + r) * decay, -1.5 * decay
+
+
+def _matern52(square: Tensor) -> tuple[Tensor, Tensor]:
+    r = (5 * square).sqrt()
+    decay = (-r).exp()
+    linear = (1 + r) * decay
+    return torch.addcmul(linear, square, decay, value=5 / 3), -5 / 6 * linear
+
+
+def _rbf(square: Tensor) -> tuple[Tensor, Tensor]:
+    value = (-0.5 * square).exp()
+    return value, -0.5 * value
+
+
+_families: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
+    "matern12": _matern12,
+    "matern32": _matern32,
+    "matern52": _matern52,
+    "rbf": _rbf,
 }
+"""Value and slope of each family, as functions of the squared distance."""
+
+
+class _Radial(torch.autograd.Function):
+    """A radial function whose slope is known: one pass forward, one product backward."""
+
+    @staticmethod
+    def forward(ctx: Any, square: Tensor, family: str) -> Tensor:
+        value, slope = _families[family](square)
+        ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return gradients[0] * slope, None
+
+
+def _radial(square: Tensor, family: str) -> Tensor:
+    value: Tensor = _Radial.apply(square, family)  # type: ignore[no-untyped-call]
+    return value
 
 
 class ViewKernel(Kernel):  # type: ignore[misc]
@@ -45,20 +91,25 @@ class ViewKernel(Kernel):  # type: ignore[misc]
 
     def __init__(self, views: Mapping[str, slice], width: int, family: Family = "matern52", ard: bool = False) -> None:
         super().__init__()
-        self.views, self.family = dict(views), _families[family]
+        self.views, self.family = dict(views), family
         count = len(self.views)
         self.terms = count + (count > 1)
         self.log_weight = torch.nn.Parameter(torch.full((self.terms,), math.log(1.0 / self.terms)).double())
         self.log_length = torch.nn.Parameter(torch.full((count,), 0.3).double())
         self.log_joint = torch.nn.Parameter(torch.full((count if count > 1 else 0,), 0.3).double())
         self.log_relevance = torch.nn.Parameter(torch.zeros(width if ard else 0).double())
+        self.register_buffer("centre", torch.zeros(width).double())
         self.register_buffer("scale", torch.ones(width).double())
 
     def measure(self, X: Tensor) -> None:
-        """Learn the columns' scales (n x d): the standard deviation; where a column is constant, its view's median.
+        """Learn the columns' centres and scales (n x d): means and standard deviations.
 
-        A constant column so takes part as soon as a new row differs in it (an element not seen before).
+        A constant column gets its view's median scale, so that it takes part as soon as a new row differs
+        in it (an element not seen before).
         """
+        if len(X):
+            # Distances do not depend on the centre, but the rounding of large squares does.
+            self.centre.copy_(X.mean(dim=0))
         if len(X) < 2:
             return
         spread = X.std(dim=0)
@@ -71,7 +122,7 @@ class ViewKernel(Kernel):  # type: ignore[misc]
     def squares(self, x1: Tensor, x2: Tensor) -> Tensor:
         """Squared distance in each view: (b x q x d, b x p x d) to v x b x q x p."""
         relevance = self.log_relevance.exp() if len(self.log_relevance) else 1.0
-        a, b = x1 / self.scale * relevance, x2 / self.scale * relevance
+        a, b = ((x - self.centre) / self.scale * relevance for x in (x1, x2))
         return torch.stack([_square(a[..., v], b[..., v]) / max(v.stop - v.start, 1) for v in self.views.values()])
 
     def covariance(self, squares: Tensor) -> Tensor:
@@ -79,15 +130,21 @@ class ViewKernel(Kernel):  # type: ignore[misc]
         weight = self.log_weight.exp()
         total = torch.zeros(squares.shape[1:], dtype=squares.dtype)
         for square, w, length in zip(squares, weight, self.log_length, strict=False):
-            total = total + w * self.family(square * (-2 * length).exp())
+            total = total + w * _radial(square * (-2 * length).exp(), self.family)
         if len(self.log_joint):
-            total = total + weight[-1] * self.family(torch.einsum("v...,v->...", squares, (-2 * self.log_joint).exp()))
+            joint = torch.tensordot((-2 * self.log_joint).exp(), squares, dims=1)
+            total = total + weight[-1] * _radial(joint, self.family)
         return total
+
+    @property
+    def variance(self) -> Tensor:
+        """The prior variance: the sum of the weights."""
+        return self.log_weight.exp().sum()
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         """GPyTorch's contract; the diagonal is the prior variance."""
         if diag:
-            return self.log_weight.exp().sum().expand(x1.shape[:-1])
+            return self.variance.expand(x1.shape[:-1])
         return self.covariance(self.squares(x1, x2))
 
     def log_prior(self) -> Tensor:
@@ -99,5 +156,6 @@ class ViewKernel(Kernel):  # type: ignore[misc]
 
 
 def _square(a: Tensor, b: Tensor) -> Tensor:
+    ends = a.square().sum(-1, keepdim=True) + b.square().sum(-1).unsqueeze(-2)
     # The floor keeps the square root differentiable where two rows are equal.
-    return torch.cdist(a, b, compute_mode="use_mm_for_euclid_dist").square().clamp_min(1e-20)
+    return (ends - 2 * (a @ b.mT)).clamp_min(1e-20)

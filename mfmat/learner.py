@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from botorch.models.model import Model
 from botorch.posteriors import GPyTorchPosterior
-from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
 from mfmat.data import Data
 from mfmat.errors import SchemaError
-from mfmat.posteriors import ConformalPosterior, normal
+from mfmat.posteriors import ConformalPosterior, normal, root
 from mfmat.types import Covariance, Flags, Rows, Values
 from mfmat.values import Value
 
@@ -126,9 +125,9 @@ class ConditionedModel(FittedModel):
         both = torch.cat([self.X.expand(*batch, -1, -1), X.expand(*batch, -1, -1)], dim=-2)
         flags = torch.cat([torch.ones(q, dtype=torch.bool), observed.expand(rows)])
         mean, covariance = self.base.joint(both, flags)
-        root = psd_safe_cholesky(covariance[..., :q, :q])
-        reach = torch.linalg.solve_triangular(root, covariance[..., :q, q:], upper=False)
-        surprise = torch.linalg.solve_triangular(root, (self.Y - mean[..., :q]).unsqueeze(-1), upper=False)
+        factor = root(covariance[..., :q, :q])
+        reach = torch.linalg.solve_triangular(factor, covariance[..., :q, q:], upper=False)
+        surprise = torch.linalg.solve_triangular(factor, (self.Y - mean[..., :q]).unsqueeze(-1), upper=False)
         shift = (reach.mT @ surprise).squeeze(-1)
         updated = covariance[..., q:, q:] - reach.mT @ reach
         return mean[..., q:] + shift, updated.expand(*shift.shape[:-1], rows, rows)

@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from botorch.posteriors import GPyTorchPosterior, Posterior
 from gpytorch.distributions import MultivariateNormal
+from linear_operator.operators import DenseLinearOperator
+from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -33,13 +35,34 @@ class RowPosterior(Protocol):
         """s x b x q x 1."""
 
 
-def normal(mean: Tensor, covariance: Covariance) -> GPyTorchPosterior:
+def normal(mean: Tensor, covariance: Covariance) -> GaussianPosterior:
     """The joint Gaussian of q rows (mean b x q, covariance b x q x q) as BoTorch's own posterior.
 
     >>> normal(torch.zeros(2), torch.eye(2)).mean.shape
     torch.Size([2, 1])
     """
-    return GPyTorchPosterior(MultivariateNormal(mean, covariance))
+    return GaussianPosterior(mean, covariance)
+
+
+class GaussianPosterior(GPyTorchPosterior):
+    """BoTorch's Gaussian posterior in any units: GPyTorch rounds variances below 1e-10 up to it, this does not."""
+
+    def __init__(self, mean: Tensor, covariance: Covariance) -> None:
+        # As an operator the covariance is factorised when draws are wanted, not before.
+        super().__init__(MultivariateNormal(mean, DenseLinearOperator(covariance)))
+        self._variance = covariance.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+
+    @property
+    def variance(self) -> Values:
+        """b x q x 1."""
+        return self._variance
+
+
+def root(covariance: Covariance) -> Tensor:
+    """The lower Cholesky factor, with a jitter that is small in the covariance's own units where one is needed."""
+    unit = covariance.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
+    factor: Tensor = psd_safe_cholesky(covariance / unit) * unit.sqrt()
+    return factor
 
 
 def quantile(posterior: RowPosterior, level: float) -> Values:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
 from mfmat import saving
@@ -23,7 +22,7 @@ from mfmat.data import Data, material_keys
 from mfmat.errors import MfmatWarning, SavedFileError, SchemaError, warn
 from mfmat.learner import FittedModel, Learner
 from mfmat.metrics import summary
-from mfmat.posteriors import RowPosterior, normal
+from mfmat.posteriors import RowPosterior, normal, root
 from mfmat.schema import OnError, Schema
 
 CHUNK = 2048
@@ -118,7 +117,7 @@ class Surrogate:
             mean, covariance = self.model.joint(X, torch.zeros(len(X), dtype=torch.bool))
             covariance = covariance + torch.diag(self.model.noise(X)) if noise else covariance
             z = torch.randn(len(X), n, dtype=X.dtype, generator=torch.Generator().manual_seed(seed))
-            draws = mean[:, None] + psd_safe_cholesky(covariance) @ z
+            draws = mean[:, None] + root(covariance) @ z
         index = table.index
         if len(names) > 1:
             index = pd.concat([pd.Series(0, index)] * len(names), keys=names, names=["source"]).index

@@ -121,15 +121,23 @@ class GPModel(FittedModel):
         """Maximise marginal likelihood times prior over the hyperparameters, on these rows."""
         X, y = self.train_X[rows], self.residuals[rows]
         parameters: dict[str, Tensor] = {name: p for name, p in self.named_parameters() if p.numel()}
-        cached = None if len(self.kernel.log_relevance) else self.kernel.squares(X[:, :-1], X[:, :-1]).detach()
+        i, j = torch.tril_indices(len(X), len(X), -1)
+
+        def squares() -> Tensor:
+            return self.kernel.squares(X[:, :-1], X[:, :-1])[:, i, j]
+
+        cached = None if len(self.kernel.log_relevance) else squares().detach()
 
         def closure() -> tuple[Tensor, list[Tensor]]:
-            squares = self.kernel.squares(X[:, :-1], X[:, :-1]) if cached is None else cached
-            K = self.kernel.covariance(squares) + torch.diag(self._noise_of(rows))
-            loss, slope = _evidence(K.detach(), y)
+            below = self.kernel.covariance(squares() if cached is None else cached)
+            diagonal = self.kernel.variance + self._noise_of(rows)
+            K = torch.diag(diagonal.detach())
+            K[i, j] = below.detach()
+            loss, slope = _evidence(K, y)
             prior = self.kernel.log_prior() - 0.5 * ((self.log_noise + 3) / 1.5).square().sum()
             # The slope of the loss along K is known in closed form; autograd carries it to the parameters.
-            gradients = torch.autograd.grad((slope * K).sum() - prior, list(parameters.values()))
+            along = 2 * (slope[i, j] @ below) + slope.diagonal() @ diagonal
+            gradients = torch.autograd.grad(along - prior, list(parameters.values()))
             return loss - prior.detach(), list(gradients)
 
         scipy_minimize(closure, parameters, options={"maxiter": steps}, callback=None)
@@ -188,7 +196,10 @@ class GPModel(FittedModel):
 
 
 def _evidence(K: Covariance, y: Tensor) -> tuple[Tensor, Tensor]:
-    r"""The negative log marginal likelihood and its slope along K, $(K^{-1} - K^{-1}yy^TK^{-1})/2$."""
+    r"""The negative log marginal likelihood and its slope along K, $(K^{-1} - K^{-1}yy^TK^{-1})/2$.
+
+    Of K only the lower triangle is read.
+    """
     root = psd_safe_cholesky(K)
     inverse = torch.cholesky_inverse(root)
     weights = inverse @ y
@@ -198,6 +209,6 @@ def _evidence(K: Covariance, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _positive(covariance: Covariance, kernel: ViewKernel) -> Covariance:
     """The covariance with a diagonal that rounding has not made negative."""
-    floor = 1e-10 * kernel.log_weight.exp().sum()
+    floor = 1e-10 * kernel.variance
     diagonal = covariance.diagonal(dim1=-2, dim2=-1)
     return covariance + torch.diag_embed((floor - diagonal).clamp_min(0))

@@ -40,7 +40,8 @@ class TargetOnly(Learner, kind="target_only"):
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> TargetOnlyModel:
         """The fitted model that had these facts and this state."""
-        return TargetOnlyModel(self.member.restore(facts["inner"], part(state, "inner.")), facts).eval()
+        own = {name: fact for name, fact in facts.items() if name != "inner"}
+        return TargetOnlyModel(self.member.restore(facts["inner"], part(state, "inner.")), own).eval()
 
 
 class TargetOnlyModel(WrappedModel):
