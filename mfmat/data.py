@@ -31,6 +31,8 @@ class Data:
         counts: n, values of the table behind each row.
         material: the column of X that names the material; None: all inputs together do.
         anchor: mean and spread believed before any row is seen; None: those of all rows together.
+        trend: n x k, directions along which Y is known only up to standard normal coefficients; whoever learns
+            a scale or a smoothness from Y should not count them. None: no such direction.
         skipped: what was left out with `on_error="skip"`.
     """
 
@@ -45,6 +47,7 @@ class Data:
     counts: Codes
     material: int | None = None
     anchor: tuple[float, float] | None = None
+    trend: Tensor | None = None
     skipped: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
@@ -63,7 +66,8 @@ class Data:
     def take(self, rows: Tensor) -> Data:
         """The rows at these positions, or where a mask is True."""
         names = ("X", "Y", "Yvar", "known", "groups", "rows", "counts")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        trend = None if self.trend is None else self.trend[rows]
+        return replace(self, **{name: getattr(self, name)[rows] for name in names}, trend=trend)
 
     def without(self, rows: Tensor) -> Data:
         """All rows but those at these positions."""

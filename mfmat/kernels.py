@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -13,47 +14,43 @@ from torch import Tensor
 Family = Literal["matern12", "matern32", "matern52", "rbf"]
 
 
-def _matern12(square: Tensor) -> tuple[Tensor, Tensor]:
-    r = square.sqrt()
-    value = (-r).exp()
-    return value, -0.5 * value / r
+@dataclass(frozen=True)
+class Radial:
+    r"""A family of radial functions $p(r)\,e^{-r}$ of the squared distance u, with $r = \sqrt{v}$ (or v), $v = c u$.
+
+    Attributes:
+        stretch: c.
+        reach: r from v.
+        factor: p from r, in place where it can; None for 1.
+        slope: of the function along v, from r and $e^{-r}$.
+    """
+
+    stretch: float
+    reach: Callable[[Tensor], Tensor]
+    factor: Callable[[Tensor], Tensor] | None
+    slope: Callable[[Tensor, Tensor], Tensor]
 
 
-def _matern32(square: Tensor) -> tuple[Tensor, Tensor]:
-    r = (3 * square).sqrt()
-    decay = (-r).exp()
-    return (1 + r) * decay, -1.5 * decay
-
-
-def _matern52(square: Tensor) -> tuple[Tensor, Tensor]:
-    r = (5 * square).sqrt()
-    decay = (-r).exp()
-    linear = (1 + r) * decay
-    return torch.addcmul(linear, square, decay, value=5 / 3), -5 / 6 * linear
-
-
-def _rbf(square: Tensor) -> tuple[Tensor, Tensor]:
-    value = (-0.5 * square).exp()
-    return value, -0.5 * value
-
-
-_families: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
-    "matern12": _matern12,
-    "matern32": _matern32,
-    "matern52": _matern52,
-    "rbf": _rbf,
+_families = {
+    "matern12": Radial(1.0, torch.sqrt, None, lambda r, decay: -0.5 * decay / r),
+    "matern32": Radial(3.0, torch.sqrt, lambda r: r + 1, lambda r, decay: -0.5 * decay),
+    "matern52": Radial(
+        5.0, torch.sqrt, lambda r: (r / 3).add_(1).mul_(r).add_(1), lambda r, decay: (1 + r).mul_(decay).div_(-6)
+    ),
+    "rbf": Radial(0.5, torch.clone, None, lambda r, decay: -decay),
 }
-"""Value and slope of each family, as functions of the squared distance."""
 
 
-class _Radial(torch.autograd.Function):
-    """A radial function whose slope is known: one pass forward, one product backward."""
+class _Evaluate(torch.autograd.Function):
+    """A radial function whose slope is known in closed form."""
 
     @staticmethod
-    def forward(ctx: Any, square: Tensor, family: str) -> Tensor:
-        value, slope = _families[family](square)
-        ctx.save_for_backward(slope)
-        return value
+    def forward(ctx: Any, stretched: Tensor, radial: Radial) -> Tensor:
+        r = radial.reach(stretched)
+        decay = torch.neg(r).exp_()
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(radial.slope(r, decay))
+        return decay if radial.factor is None else radial.factor(r).mul_(decay)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -61,8 +58,8 @@ class _Radial(torch.autograd.Function):
         return gradients[0] * slope, None
 
 
-def _radial(square: Tensor, family: str) -> Tensor:
-    value: Tensor = _Radial.apply(square, family)  # type: ignore[no-untyped-call]
+def _evaluate(stretched: Tensor, radial: Radial) -> Tensor:
+    value: Tensor = _Evaluate.apply(stretched, radial)  # type: ignore[no-untyped-call]
     return value
 
 
@@ -91,7 +88,7 @@ class ViewKernel(Kernel):  # type: ignore[misc]
 
     def __init__(self, views: Mapping[str, slice], width: int, family: Family = "matern52", ard: bool = False) -> None:
         super().__init__()
-        self.views, self.family = dict(views), family
+        self.views, self.radial = dict(views), _families[family]
         count = len(self.views)
         self.terms = count + (count > 1)
         self.log_weight = torch.nn.Parameter(torch.full((self.terms,), math.log(1.0 / self.terms)).double())
@@ -128,12 +125,13 @@ class ViewKernel(Kernel):  # type: ignore[misc]
     def covariance(self, squares: Tensor) -> Tensor:
         """The kernel from each view's squared distances (v x b x q x p to b x q x p)."""
         weight = self.log_weight.exp()
+        rates, joint = self.radial.stretch * (-2 * self.log_length).exp(), (-2 * self.log_joint).exp()
         total = torch.zeros(squares.shape[1:], dtype=squares.dtype)
-        for square, w, length in zip(squares, weight, self.log_length, strict=False):
-            total = total + w * _radial(square * (-2 * length).exp(), self.family)
-        if len(self.log_joint):
-            joint = torch.tensordot((-2 * self.log_joint).exp(), squares, dims=1)
-            total = total + weight[-1] * _radial(joint, self.family)
+        for square, w, rate in zip(squares, weight, rates, strict=False):
+            total = torch.addcmul(total, w, _evaluate(square * rate, self.radial))
+        if len(joint):
+            together = torch.tensordot(self.radial.stretch * joint, squares, dims=1)
+            total = torch.addcmul(total, weight[-1], _evaluate(together, self.radial))
         return total
 
     @property

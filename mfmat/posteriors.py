@@ -60,7 +60,8 @@ class GaussianPosterior(GPyTorchPosterior):
 
 def root(covariance: Covariance) -> Tensor:
     """The lower Cholesky factor, with a jitter that is small in the covariance's own units where one is needed."""
-    unit = covariance.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
+    unit = covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None] / max(covariance.shape[-1], 1)
+    unit = torch.where(unit > 0, unit, 1.0)
     factor: Tensor = psd_safe_cholesky(covariance / unit) * unit.sqrt()
     return factor
 

@@ -23,13 +23,13 @@ CARD, TENSORS, SUMS = "card.json", "model.safetensors", "SHA256SUMS"
 def write(path: str | Path, card: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
     """Write a card and a state as a folder; another save there is replaced, whole or not at all.
 
-    Tensors that share memory (the levels that several models of a stack have in common) are written once.
+    Equal tensors (the levels that several models of a stack have in common) are written once.
 
     Raises:
         SavedFileError: the path holds something else.
     """
     path = Path(path)
-    if path.exists() and not (path / CARD).is_file():
+    if path.exists() and not all((path / name).is_file() for name in (CARD, SUMS)):
         raise SavedFileError(
             f"{path}, which exists and is no saved surrogate", expected="a free path", fix="another name"
         )
@@ -101,11 +101,11 @@ def _unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, s
     aliases: dict[str, str] = {}
     seen: dict[tuple[Any, ...], str] = {}
     for name, tensor in state.items():
-        # Empty tensors all have address 0.
-        place = (tensor.data_ptr() or name, tensor.shape, tensor.stride(), tensor.dtype)
-        if place in seen:
-            aliases[name] = seen[place]
+        own = tensor.detach().cpu().contiguous().clone()
+        content = (own.shape, own.dtype, _digest(own.numpy().tobytes()))
+        if content in seen:
+            aliases[name] = seen[content]
         else:
-            seen[place] = name
-            kept[name] = tensor.detach().cpu().contiguous()
+            seen[content] = name
+            kept[name] = own
     return kept, aliases

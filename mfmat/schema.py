@@ -266,8 +266,12 @@ def _fidelities(
     rank = {name: i for i, name in enumerate(sources)}
     codes = np.array([rank.get(cell if isinstance(cell, str) else str(cell), -1) for cell in cells], dtype=np.int64)
     known = ", ".join(map(repr, sources))
-    what = f"an unknown source (known: {known}; add it to costs or correct it)"
-    return codes, [Problem(i, table.index[i], column, cells[i], what) for i in np.flatnonzero(codes < 0).tolist()]
+
+    def what(cell: object) -> str:
+        return f"an unknown source ({nearest(str(cell), sources)}known: {known}; add it to costs or correct it)"
+
+    unknown = np.flatnonzero(codes < 0).tolist()
+    return codes, [Problem(i, table.index[i], column, cells[i], what(cells[i])) for i in unknown]
 
 
 def _numbers(table: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], list[Problem]]:
@@ -304,6 +308,8 @@ def _identities(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
 
 
 def _keep(n: int, problems: list[Problem], on_error: OnError) -> NDArray[np.int64]:
+    if on_error not in ("raise", "skip"):
+        raise SchemaError(f"on_error={on_error!r}", expected='"raise" or "skip"', fix='on_error="skip"')
     bad = sorted({problem.position for problem in problems})
     if bad and on_error == "raise":
         raise TableError.of(problems)

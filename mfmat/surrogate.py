@@ -25,8 +25,8 @@ from mfmat.metrics import summary
 from mfmat.posteriors import RowPosterior, normal, root
 from mfmat.schema import OnError, Schema
 
-CHUNK = 2048
-"""Rows predicted at a time: bounds the memory of the covariance with the training rows."""
+CHUNK = 512
+"""Rows predicted at a time: their covariance with some thousand training rows stays near the processor."""
 GOLDEN = 5
 """Rows whose predictions are saved with a surrogate and compared when it is loaded."""
 

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from botorch.acquisition import LogExpectedImprovement
 from torch import Tensor
 
 from mfmat.acquisitions.acquisition import Acquisition, Lookahead
@@ -32,6 +31,9 @@ class Improvement(Acquisition, kind="improvement"):
 
     def log_utility(self, model: FittedModel, pairs: Tensor, pool: Tensor) -> Tensor:
         """See `Acquisition.log_utility`."""
+        # Half a second that only those who ask for suggestions should wait for.
+        from botorch.acquisition import LogExpectedImprovement
+
         target = int(pool[0, -1])
         lookahead = Lookahead(model, target)
         with torch.no_grad():

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from botorch.optim.core import scipy_minimize
-from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
 from mfmat.data import Data
+from mfmat.descent import descend
 from mfmat.errors import FitError
 from mfmat.kernels import Family, ViewKernel
 from mfmat.learner import Expert, Facts, FittedModel
+from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
+
+NOISE_FLOOR = 1e-6
+"""Variance added to every row, in standardised units: keeps the covariance of noise-free rows invertible."""
+BOUNDS = {"log_noise": (-14.0, 3.0), "log_weight": (-10.0, 6.0), "log_length": (-5.0, 8.0), "log_joint": (-5.0, 8.0)}
+"""Where a line search may look; the priors keep the optimum far inside."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class GP(Expert, kind="gp"):
         model.hold(data)
         chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(self.seed))[: self.learn_rows]
         if len(data):
-            model.learn(chosen, self.steps)
+            model.learn(chosen, self.steps, data.trend)
 
 
 class GPModel(FittedModel):
@@ -117,11 +122,13 @@ class GPModel(FittedModel):
             if bool(data.known[s == source].all()):
                 self.typical[source] = self.extra[s == source].median()
 
-    def learn(self, rows: Tensor, steps: int) -> None:
-        """Maximise marginal likelihood times prior over the hyperparameters, on these rows."""
+    def learn(self, rows: Tensor, steps: int, trend: Tensor | None = None) -> None:
+        """Maximise marginal likelihood times prior on these rows, any trend integrated out."""
         X, y = self.train_X[rows], self.residuals[rows]
         parameters: dict[str, Tensor] = {name: p for name, p in self.named_parameters() if p.numel()}
         i, j = torch.tril_indices(len(X), len(X), -1)
+        H = torch.zeros(len(X), 0).to(X) if trend is None else trend[rows] / self.scale[X[:, -1].long(), None]
+        fixed = H @ H.mT
 
         def squares() -> Tensor:
             return self.kernel.squares(X[:, :-1], X[:, :-1])[:, i, j]
@@ -133,6 +140,7 @@ class GPModel(FittedModel):
             diagonal = self.kernel.variance + self._noise_of(rows)
             K = torch.diag(diagonal.detach())
             K[i, j] = below.detach()
+            K = K + fixed
             loss, slope = _evidence(K, y)
             prior = self.kernel.log_prior() - 0.5 * ((self.log_noise + 3) / 1.5).square().sum()
             # The slope of the loss along K is known in closed form; autograd carries it to the parameters.
@@ -140,21 +148,21 @@ class GPModel(FittedModel):
             gradients = torch.autograd.grad(along - prior, list(parameters.values()))
             return loss - prior.detach(), list(gradients)
 
-        scipy_minimize(closure, parameters, options={"maxiter": steps}, callback=None)
+        descend(closure, parameters, BOUNDS, steps)
         self._root = None
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`."""
-        root, weights = self._conditioned()
+        factor, weights = self._conditioned()
         x, batch, q = X[..., :-1], X.shape[:-2], X.shape[-2]
         cross = self.kernel.forward(x.reshape(-1, x.shape[-1]), self.train_X[:, :-1])
-        reach = torch.linalg.solve_triangular(root, cross.mT, upper=False)
+        reach = torch.linalg.solve_triangular(factor, cross.mT, upper=False)
         mean = (cross @ weights).reshape(*batch, q)
         if q == 1:
             prior = self.kernel.forward(x, x, diag=True)
             covariance = (prior.reshape(-1) - reach.square().sum(0)).reshape(*batch, 1, 1)
         else:
-            blocks = reach.reshape(len(root), batch.numel(), q).transpose(0, 1)
+            blocks = reach.reshape(len(factor), batch.numel(), q).transpose(0, 1)
             covariance = self.kernel.forward(x, x) - (blocks.mT @ blocks).reshape(*batch, q, q)
         s = self._source(X)
         scale = self.scale[s]
@@ -164,29 +172,29 @@ class GPModel(FittedModel):
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; where all noise is known, its median."""
         s = self._source(X)
-        learned = torch.where(self.typical.isnan(), self.log_noise.exp(), self.typical)
-        return learned[s] * self.scale[s] ** 2
+        noise = NOISE_FLOOR + torch.where(self.typical.isnan(), self.log_noise.exp(), self.typical)
+        return noise[s] * self.scale[s] ** 2
 
     def solve(self, B: Tensor) -> Tensor:
         """See `FittedModel.solve`."""
-        root, _ = self._conditioned()
+        factor, _ = self._conditioned()
         scale = self.scale[self.train_X[:, -1].long()][:, None]
-        return torch.cholesky_solve(B / scale, root) / scale
+        return torch.cholesky_solve(B / scale, factor) / scale
 
     def _source(self, X: Rows) -> Tensor:
         return X[..., -1].round().long()
 
     def _noise_of(self, rows: Tensor) -> Tensor:
         learned = self.log_noise.exp()[self.train_X[rows, -1].long()]
-        return torch.where(self.known[rows], self.extra[rows], learned + self.extra[rows])
+        return NOISE_FLOOR + self.extra[rows] + torch.where(self.known[rows], 0.0, learned)
 
     def _conditioned(self) -> tuple[Tensor, Tensor]:
         if self._root is None:
             with torch.no_grad():
                 x, every = self.train_X[:, :-1], torch.arange(len(self.train_X))
                 K = self.kernel.forward(x, x) + torch.diag(self._noise_of(every))
-                root = psd_safe_cholesky(K)
-                self._root = root, torch.cholesky_solve(self.residuals[:, None], root)[:, 0]
+                factor = root(K)
+                self._root = factor, torch.cholesky_solve(self.residuals[:, None], factor)[:, 0]
         return self._root
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
@@ -200,10 +208,10 @@ def _evidence(K: Covariance, y: Tensor) -> tuple[Tensor, Tensor]:
 
     Of K only the lower triangle is read.
     """
-    root = psd_safe_cholesky(K)
-    inverse = torch.cholesky_inverse(root)
+    factor = root(K)
+    inverse = torch.cholesky_inverse(factor)
     weights = inverse @ y
-    loss = 0.5 * (y @ weights) + root.diagonal().log().sum() + 0.5 * len(y) * math.log(2 * math.pi)
+    loss = 0.5 * (y @ weights) + factor.diagonal().log().sum() + 0.5 * len(y) * math.log(2 * math.pi)
     return loss, 0.5 * (inverse - torch.outer(weights, weights))
 
 

@@ -15,7 +15,7 @@ from mfmat.errors import UnknownNameError
 from mfmat.learner import Facts, FittedModel, Learner, seat
 from mfmat.learner import part as part_of
 from mfmat.stacks.chain import DifferenceModel, Handed, Level
-from mfmat.stacks.links import Link, design, regress
+from mfmat.stacks.links import PRIOR_SPREAD, Link, design, regress
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,14 @@ class Difference(Learner, kind="difference"):
         y, surprise = rows.Y[:, 0], below.surprise
         targets = torch.cat([design(below.predicted, surprise), rows.Y], dim=1)
         inverse = targets / scales[1] ** 2
+        # What is smooth in the source below is not held against the correction before the slope is known.
+        trend = targets[:, 1:3] * (PRIOR_SPREAD * scales[1] / scales[0])
         for _ in range(self.rounds):
             link = regress(y, below.predicted, surprise, scales, inverse)
             residual = y - link.slope * below.mean(link.trust)
             carried = link.slope**2 * below.variance(link.trust, latent)
-            model = member.fit(replace(rows, Y=residual[:, None], Yvar=rows.Yvar + carried[:, None]))
+            part = replace(rows, Y=residual[:, None], Yvar=rows.Yvar + carried[:, None], trend=trend)
+            model = member.fit(part)
             inverse = model.solve(targets)
         return model, link
 

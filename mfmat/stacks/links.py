@@ -12,6 +12,9 @@ PRIOR_SLOPE = 1.0
 PRIOR_SPREAD = 1.0
 """...give or take this much."""
 
+MOST_TRUST = 1 - 1e-6
+"""A repeated measurement keeps this little of its noise, so that its variance is not exactly 0."""
+
 
 @dataclass(frozen=True)
 class Link:
@@ -57,8 +60,7 @@ def regress(y: Tensor, predicted: Tensor, surprise: Tensor, scales: tuple[float,
     covariance = torch.linalg.inv(H.mT @ inverse[:, :3] + torch.diag(precision))
     beta = covariance @ (H.mT @ inverse[:, 3] + precision * believed)
     slope, carried = float(beta[1]), float(beta[2])
-    trust = carried / slope if abs(slope) > 1e-6 * ratio else 1.0
-    trust = min(max(trust, 0.0), 1.0)
+    trust = min(max(carried / slope, 0.0), MOST_TRUST) if abs(slope) > 1e-6 * ratio else MOST_TRUST
     z = predicted + trust * surprise
     return Link(slope, trust, float(covariance[1, 1]), float(z.mean()) if len(z) else 0.0)
 

@@ -1,0 +1,44 @@
+"""Minimise a function of a module's parameters whose gradient is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import Tensor
+
+
+def descend(
+    closure: Callable[[], tuple[Tensor, Sequence[Tensor]]],
+    parameters: Mapping[str, Tensor],
+    bounds: Mapping[str, tuple[float, float]],
+    steps: int,
+) -> None:
+    """Move the parameters to a minimum by L-BFGS-B, in place.
+
+    Args:
+        closure: the loss at the parameters and its gradient along each, in their order.
+        parameters: by name.
+        bounds: of every entry of a parameter, by the last part of its name; no entry, no bound.
+        steps: iterations at most.
+    """
+
+    def value(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        _assign(parameters, x)
+        loss, gradients = closure()
+        return float(loss), torch.cat([g.reshape(-1) for g in gradients]).double().cpu().numpy()
+
+    start = torch.cat([p.detach().reshape(-1) for p in parameters.values()]).double().cpu().numpy()
+    limits = [bounds.get(name.split(".")[-1], (None, None)) for name, p in parameters.items() for _ in range(p.numel())]
+    found = minimize(value, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": steps})
+    _assign(parameters, found.x)
+
+
+def _assign(parameters: Mapping[str, Tensor], x: NDArray[np.float64]) -> None:
+    with torch.no_grad():
+        sizes = [p.numel() for p in parameters.values()]
+        for p, part in zip(parameters.values(), torch.from_numpy(x).split(sizes), strict=True):
+            p.copy_(part.reshape(p.shape))

@@ -1,0 +1,252 @@
+"""Difference against the joint Gaussian process written out by hand, SMT, and planted truths."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from smt.applications import MFK
+
+import mfmat as mf
+from mfmat.data import Data, at_fidelity, material_keys
+from mfmat.errors import SchemaError, UnknownNameError
+from mfmat.experts.gp import NOISE_FLOOR
+from mfmat.stacks.chain import DifferenceModel, Level
+from mfmat.stacks.links import MOST_TRUST, Link
+
+SLOPES = [1.7, -0.6, 2.5]
+
+
+def table_of(levels: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[pd.DataFrame, mf.Schema]:
+    parts = [pd.DataFrame({"x": x, "s": name, "y": y}) for name, (x, y) in levels.items()]
+    schema = mf.Schema(mf.Columns("x"), value="y", source="s", costs={name: 10.0**i for i, name in enumerate(levels)})
+    return pd.concat(parts, ignore_index=True), schema
+
+
+def nested(levels: int, seed: int = 0) -> Data:
+    """Each level's rows are among those of the level below."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0, 1, 24)
+    y, values = np.sin(6 * x), {}
+    for i in range(levels):
+        n = 24 - 5 * i
+        values[f"s{i}"] = (x[:n], y[:n])
+        y = SLOPES[i % 3] * y + np.cos(3 * (i + 1) * x) + 0.1 * rng.normal(size=len(x))
+    table, schema = table_of(values)
+    return schema.data(table)
+
+
+def chain(data: Data) -> DifferenceModel:
+    """A chain with given slopes whose measured values carry over whole."""
+    levels: list[Level] = []
+    for i in range(len(data.sources)):
+        rows = data.at(i)
+        keys, order = material_keys(rows.X, None).sort()
+        link = Link(SLOPES[i - 1], MOST_TRUST, 0.0, 0.0) if i else None
+        residual = rows
+        if i:
+            below = levels[-1].measured(material_keys(rows.X, None))[1]
+            residual = replace(rows, Y=rows.Y - SLOPES[i - 1] * below[:, None])
+        levels.append(Level(mf.GP().fit(residual), i - 1 if i else None, link, keys, rows.Y[order, 0]))
+    return DifferenceModel(levels, {"width": 1, "sources": list(data.sources), "material": None}).eval()
+
+
+def by_hand(model: DifferenceModel, data: Data, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The posterior of the joint Gaussian process over all levels (Kennedy & O'Hagan 2000), at rows X."""
+    rows = torch.cat([data.X, X])
+    x, s = rows[:, :-1], rows[:, -1].long()
+    n, m = len(data), len(data.sources)
+    # f_s = sum_l W[s, l] g_l; a level's noise is the material's own and passes upward with its function.
+    W = torch.eye(m, dtype=torch.double)
+    for i in range(1, m):
+        W[i] += SLOPES[i - 1] * W[i - 1]
+    same = (x[:, None] == x[None]).all(-1).double()
+    mean, K = torch.zeros(len(rows)).double(), torch.zeros(len(rows), len(rows)).double()
+    for level in range(m):
+        gp = model.levels[level].model
+        scale, centre = gp.scale[level], gp.centre[level]
+        weight = W[s, level]
+        own = (NOISE_FLOOR + gp.log_noise.exp()[level]) * same
+        passes = (s > level) | (torch.arange(len(rows)) < n)
+        own = own * (passes[:, None] & passes[None]) * (s[:, None] >= level) * (s[None] >= level)
+        K = K + torch.outer(weight, weight) * scale**2 * (gp.kernel.forward(x, x) + own)
+        mean = mean + weight * centre
+    gain = torch.linalg.solve(K[:n, :n], K[:n, n:]).mT
+    return mean[n:] + gain @ (data.Y[:, 0] - mean[:n]), K[n:, n:] - gain @ K[:n, n:]
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_equals_the_joint_gaussian_process_by_hand(levels: int) -> None:
+    data = nested(levels)
+    model = chain(data)
+    new = torch.linspace(-0.1, 1.1, 5).double()[:, None]
+    measured = data.X[:3, :1]
+    X = torch.cat(
+        [
+            torch.cat([x, torch.full((len(x), 1), float(i)).double()], 1)
+            for i in range(levels)
+            for x in ((new, measured) if i == levels - 1 else (new,))
+        ]
+    )
+    mean, covariance = by_hand(model, data, X)
+    said = model.posterior(X)
+    torch.testing.assert_close(said.mean[:, 0], mean, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(said.distribution.covariance_matrix, covariance, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fidelity", [0, 1, 2])
+def test_a_measurement_in_any_source_updates_all_as_the_joint_process_would(fidelity: int) -> None:
+    data = nested(3)
+    model = chain(data)
+    new = torch.tensor([[0.33, float(fidelity)]]).double()
+    value = torch.tensor([[0.8]]).double()
+    grown = replace(data, X=torch.cat([data.X, new]), Y=torch.cat([data.Y, value]))
+    X = at_fidelity(torch.tensor([[0.33, 0.0], [0.4, 0.0], [0.9, 0.0]]).double(), 2)
+    mean, covariance = by_hand(model, grown, X)
+    said = model.condition_on_observations(new, value).posterior(X)
+    torch.testing.assert_close(said.mean[:, 0], mean, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(said.distribution.covariance_matrix, covariance, rtol=1e-3, atol=1e-4)
+
+
+def forrester(x: np.ndarray) -> np.ndarray:
+    return (6 * x - 2) ** 2 * np.sin(12 * x - 4)
+
+
+def forrester_cheap(x: np.ndarray) -> np.ndarray:
+    return 0.5 * forrester(x) + 10 * (x - 0.5) - 5
+
+
+def test_agrees_with_smts_co_kriging_on_forrester() -> None:
+    low, high, new = np.linspace(0, 1, 15), np.array([0.0, 0.3, 0.5, 0.75, 1.0]), np.linspace(0.02, 0.98, 40)
+    table, schema = table_of({"low": (low, forrester_cheap(low)), "high": (high, forrester(high))})
+    oracle = MFK(theta0=[1.0], print_global=False)
+    oracle.set_training_values(low[:, None], forrester_cheap(low)[:, None], name=0)
+    oracle.set_training_values(high[:, None], forrester(high)[:, None])
+    oracle.train()
+    # Both are told that the functions are computed without noise.
+    table, schema = table.assign(noise=0.0), replace(schema, noise="noise")
+    ours = mf.fit(table, schema, mf.Difference([mf.GP(kernel="rbf")])).predict(pd.DataFrame({"x": new}), noise=False)
+    truth = forrester(new)
+    error, theirs = (
+        np.sqrt(np.mean((y - truth) ** 2)) for y in (ours["mean"], oracle.predict_values(new[:, None])[:, 0])
+    )
+    alone = mf.fit(table, schema, mf.TargetOnly(mf.GP(kernel="rbf"))).predict(pd.DataFrame({"x": new}))["mean"]
+    assert error < max(1.5 * theirs, 0.05 * truth.std())
+    assert error < 0.2 * np.sqrt(np.mean((alone - truth) ** 2))
+
+
+@pytest.mark.parametrize("slope", [2.0, 0.7, -1.5])
+@pytest.mark.parametrize("seed", range(4))
+def test_recovers_a_planted_slope(slope: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    low, high = rng.uniform(0, 1, 80), rng.uniform(0, 1, 30)
+    own = {x: 0.3 * np.sin(9 * x) for x in high}
+    table, schema = table_of(
+        {
+            "low": (low, np.sin(7 * low)),
+            "high": (high, slope * np.sin(7 * high) + np.array([own[x] for x in high]) + 0.02 * rng.normal(size=30)),
+        }
+    )
+    link = mf.Difference([mf.GP()]).fit(schema.data(table)).levels[1].link
+    assert abs(link.slope - slope) < 4 * max(link.variance**0.5, 0.02)
+    assert link.slope == pytest.approx(slope, abs=0.35)
+
+
+def measured_twice(noise: float, own: float, seed: int) -> Link:
+    """Both sources share what x does not tell (`own`); the cheap one also has measurement noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0, 1, 150)
+    material = own * rng.normal(size=150)
+    cheap = np.sin(7 * x) + material + noise * rng.normal(size=150)
+    trusted = np.sin(7 * x[:60]) + material[:60] + 0.02 * rng.normal(size=60)
+    table, schema = table_of({"low": (x, cheap), "high": (x[:60], trusted)})
+    return mf.Difference([mf.GP()]).fit(schema.data(table)).levels[1].link
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_trusts_a_measured_cheap_value_as_far_as_it_deserves(seed: int) -> None:
+    assert measured_twice(noise=0.0, own=0.3, seed=seed).trust > 0.85
+    assert measured_twice(noise=0.3, own=0.0, seed=seed).trust < 0.25
+    assert 0.25 < measured_twice(noise=0.3, own=0.3, seed=seed).trust < 0.75
+
+
+def test_the_measured_cheap_value_of_a_material_is_used() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, 120)
+    cheap = np.sin(7 * x) + 0.5 * rng.normal(size=120)  # what x does not tell
+    table, schema = table_of({"low": (x[:100], cheap[:100]), "high": (x[:40], 2 * cheap[:40] + 1)})
+    surrogate = mf.fit(table, schema, mf.Difference([mf.GP()]))
+    said = surrogate.predict(pd.DataFrame({"x": x}))
+    truth = 2 * cheap + 1
+    error = (said["median"] - truth).abs()
+    assert error[40:100].mean() < 0.2 * error[100:].mean()
+    assert said["std"][40:100].mean() < 0.3 * said["std"][100:].mean()
+
+
+def test_rows_need_not_be_nested() -> None:
+    rng = np.random.default_rng(0)
+    low, high, new = rng.uniform(0, 1, 60), rng.uniform(0, 1, 10), np.linspace(0.05, 0.95, 30)
+    table, schema = table_of({"low": (low, np.sin(9 * low)), "high": (high, 2 * np.sin(9 * high) + high)})
+    said = mf.fit(table, schema, mf.Difference([mf.GP()])).predict(pd.DataFrame({"x": new}))
+    alone = mf.fit(table, schema, mf.TargetOnly(mf.GP())).predict(pd.DataFrame({"x": new}))
+    truth = 2 * np.sin(9 * new) + new
+    assert (said["median"] - truth).abs().mean() < 0.3 * (alone["median"] - truth).abs().mean()
+    assert said["std"].mean() < 0.5 * alone["std"].mean()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_source_of_pure_noise_does_little_harm(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, new = rng.uniform(0, 1, 40), np.linspace(0.05, 0.95, 50)
+    table, schema = table_of({"low": (x, rng.normal(size=40)), "high": (x, np.sin(6 * x) + 0.05 * rng.normal(size=40))})
+    rows = pd.DataFrame({"x": new})
+    errors = [
+        float((mf.fit(table, schema, recipe).predict(rows)["median"] - np.sin(6 * new)).abs().mean())
+        for recipe in (mf.Difference([mf.GP()]), mf.TargetOnly(mf.GP()))
+    ]
+    assert errors[0] < errors[1] + 0.03
+
+
+def test_a_left_out_source_changes_nothing() -> None:
+    data = nested(3)
+    without = mf.Difference([mf.GP()], leave_out=("s0",)).fit(data)
+    never = mf.Difference([mf.GP()]).fit(data.take(data.fidelity != 0))
+    X = data.X[data.fidelity == 2]
+    torch.testing.assert_close(without.posterior(X).mean, never.posterior(X).mean)
+
+
+def test_polymorphs_are_told_apart_by_the_material_column() -> None:
+    table = pd.DataFrame(
+        {
+            "id": ["a", "b", "c", "d"] * 2 + ["a", "b", "c"],
+            "x": [0.0, 0.0, 1.0, 1.0] * 2 + [0.0, 0.0, 1.0],
+            "s": ["low"] * 8 + ["high"] * 3,
+            "y": [1.0, 3.0, 2.0, 4.0] * 2 + [2.0, 6.0, 4.0],
+        }
+    )
+    schema = mf.Schema(mf.Columns("x"), value="y", source="s", costs={"low": 1, "high": 9}, material="id")
+    surrogate = mf.fit(table, schema, mf.Difference([mf.GP()]))
+    said = surrogate.predict(pd.DataFrame({"id": ["c", "d"], "x": [1.0, 1.0]}))
+    assert said["median"].iloc[1] > said["median"].iloc[0] + 1
+
+
+def test_members_must_be_one_or_as_many_as_sources() -> None:
+    with pytest.raises(SchemaError, match="got 2 members for 3 sources; expected 1 member, for every source, or 3"):
+        mf.Difference([mf.GP(), mf.GP()]).fit(nested(3))
+
+
+def test_an_unknown_source_cannot_be_left_out() -> None:
+    with pytest.raises(UnknownNameError, match="leave_out='nope'"):
+        mf.Difference([mf.GP()], leave_out=("nope",)).fit(nested(2))
+
+
+def test_cross_fitting_equals_fitting_each_part() -> None:
+    data = nested(3)
+    folds = data.split(3, 0)
+    X = data.X[data.fidelity == 2]
+    for fold, model in zip(folds, mf.Difference([mf.GP()]).cross_fit(data, folds), strict=True):
+        alone = mf.Difference([mf.GP()]).fit(data.without(fold))
+        assert torch.equal(model.posterior(X).mean, alone.posterior(X).mean)
