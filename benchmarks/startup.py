@@ -36,7 +36,7 @@ def main() -> None:
     record(
         "startup",
         results,
-        says=f"The help takes {best['help_s']:.2f} s; every name of mfmat takes {longer:.2f} s more than botorch alone.",
+        says=f"The help takes {best['help_s']:.2f} s; every name of mfmat is {longer:.2f} s more than botorch.",
     )
 
 

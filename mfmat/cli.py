@@ -117,7 +117,8 @@ def predict(
 
     rows = _read(table)
     said = load(surrogate).predict(rows, level=level, source=source, on_error=on_error.value)
-    _write(rows.loc[said.index].join(said, rsuffix="_predicted"), out)
+    said = said.rename(columns={name: f"{name}_predicted" for name in said.columns if name in rows.columns})
+    _write(rows.loc[said.index].join(said), out)
 
 
 @app.command()
@@ -161,7 +162,7 @@ def main() -> None:
 
     try:
         app()
-    except (MfmatError, OSError) as error:
+    except (MfmatError, OSError, json.JSONDecodeError) as error:
         typer.echo(f"mfmat: {error}", err=True)
         sys.exit(1)
 

@@ -238,7 +238,8 @@ def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[di
 def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:
     if not heldout:
         return {}
-    y, mean, std = (torch.tensor([row[name] for row in heldout])[:, None, None] for name in ("y", "mean", "std"))
+    said = torch.tensor([[row["y"], row["mean"], row["std"]] for row in heldout], dtype=torch.double)
+    y, mean, std = said.T[..., None, None]
     return summary(normal(mean[..., 0], std.square()), y)
 
 

@@ -94,7 +94,7 @@ def accuracy(predicted: pd.DataFrame) -> dict[str, float]:
 
 def calibration(predicted: pd.DataFrame) -> pd.DataFrame:
     """The calibration curve of a table of `cross_validate`: nominal levels and observed shares."""
-    levels, observed = calibration_curve(torch.from_numpy(predicted["pit"].to_numpy(dtype=float)))
+    levels, observed = calibration_curve(torch.tensor(predicted["pit"].tolist(), dtype=torch.double))
     return pd.DataFrame({"level": levels.numpy(), "observed": observed.numpy()})
 
 

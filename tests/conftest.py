@@ -1,4 +1,4 @@
-"""The folder of public tables, a server on this machine whose answers a test chooses, and an empty cache."""
+"""For every test: one thread, examples that do not race the clock, the public tables, and a web site in miniature."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
+from hypothesis import settings
+
+# Sums differ in their last bits with the number of threads, and several test processes share the cores.
+torch.set_num_threads(1)
+
+# A shared machine is slow at times; a slow example is no fault. In CI the examples are the same every time.
+settings.register_profile("unhurried", deadline=None)
+settings.register_profile("continuous", deadline=None, derandomize=True)
+settings.load_profile("continuous" if os.environ.get("CI") else "unhurried")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mfmat_data() -> Path:
+    """The folder of public tables."""
     folder = os.environ.get("MFMAT_DATA")
     if not folder:
         pytest.skip("the environment variable MFMAT_DATA names no folder of public tables")
@@ -54,6 +65,7 @@ def _handler(site: list[Site]) -> type[BaseHTTPRequestHandler]:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
+    """A server on this machine whose answers a test chooses."""
     held: list[Site] = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(held))
     held.append(Site(server.server_address[1]))
@@ -67,6 +79,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for downloads."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("MFMAT_CACHE", str(folder))
     # A proxy of the machine would be asked for 127.0.0.1, too.

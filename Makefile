@@ -1,0 +1,81 @@
+# Everything here needs Python 3.11 and make, nothing else. `make help` lists it.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+SECOND := .venv-matminer
+# Packages of the second environment: matminer holds pandas below 3.
+SECOND_PINS := matminer==0.10.1 pandas==2.3.3
+# Test processes at once, each with one thread.
+WORKERS ?= 2
+# Tests that need something of the machine; `make check MARKERS="browser postgres"` includes them.
+MARKERS ?=
+OPTIONAL := browser postgres matminer
+
+empty :=
+space := $(empty) $(empty)
+LEFT_OUT := $(filter-out $(MARKERS),$(OPTIONAL))
+SELECTED := $(subst $(space), and ,$(LEFT_OUT:%=not@%))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+# The one on compositions runs where matminer is.
+BENCHMARKS := $(filter-out %/record.py %/make_page.py %/composition.py,$(wildcard benchmarks/*.py))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint docs check-matminer benchmark clean
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r verb what; do \
+	    printf '%-22s %s\n' "$$verb" "$$what"; done
+
+demo: .venv/.runtime  ## fit, predict and suggest on the embedded table, and write mfmat-demo.html
+	$(BIN)/mfmat demo
+
+test: .venv/.dev  ## the tests that a change should pass before anything else
+	$(PYTEST) -m "not promise and not browser and not postgres and not matminer"
+	@echo "Left out: promise (slow statistics), browser, postgres, matminer. make check runs the promises, too."
+
+check: .venv/.dev lint  ## everything: style, types, all tests, doctests, the code of the pages, the site
+	$(PYTEST) -m "$(subst @, ,$(SELECTED))"
+	@echo "Left out: $(if $(LEFT_OUT),$(LEFT_OUT) (MARKERS=\"...\" includes them),nothing)."
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in site/."
+
+lint: .venv/.dev  ## style and types alone
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+
+docs: .venv/.dev  ## the site, in site/
+	$(BIN)/python benchmarks/make_page.py
+	$(BIN)/mkdocs build --strict --quiet
+
+benchmark: .venv/.dev $(SECOND)/.dev  ## every benchmark, one after the other, then docs/benchmarks.md
+	$(SECOND)/bin/python benchmarks/composition.py
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
+	$(BIN)/python benchmarks/make_page.py
+
+check-matminer: $(SECOND)/.dev  ## the second environment: matminer as the judge, and pandas 2
+	OMP_NUM_THREADS=1 $(SECOND)/bin/python -m pytest -n $(WORKERS) -m "not promise and not browser and not postgres" \
+	    tests/features tests/datasets tests/core
+
+clean:  ## remove what was built, but not .venv
+	rm -rf build dist site mfmat-demo.html .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e ".[report]"
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e ".[dev,report]"
+	@touch $@ .venv/.runtime
+
+$(SECOND)/.dev: pyproject.toml constraints.txt Makefile
+	test -x $(SECOND)/bin/python || $(PYTHON) -m venv $(SECOND)
+	grep -v '^pandas' constraints.txt > $(SECOND)/constraints.txt
+	printf '%s\n' $(SECOND_PINS) >> $(SECOND)/constraints.txt
+	$(SECOND)/bin/pip install -qq --disable-pip-version-check -c $(SECOND)/constraints.txt -e ".[report]" \
+	    pytest pytest-xdist hypothesis matminer
+	@touch $@

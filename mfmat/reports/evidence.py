@@ -1,0 +1,145 @@
+"""What is known of a surrogate's predictions of compounds that it had not seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import bdtrik, ndtr
+
+from mfmat.errors import SchemaError
+from mfmat.reports.wording import labels
+from mfmat.surrogate import Surrogate
+from mfmat.validation import accuracy
+
+COLUMNS = ("y", "median", "mean", "lower", "upper")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Predictions of held-out values, and how they came about.
+
+    Attributes:
+        table: a row for each value: name, y, median, mean, lower, upper, pit.
+        origin: `"validated"`, where nothing of a fold was known to the model that predicted it; `"heldout"`,
+            where the same rows also chose the recipe or set its intervals.
+        level: of the intervals.
+        folds: parts that the rows were divided into; None where that is not known.
+    """
+
+    table: pd.DataFrame
+    origin: Literal["validated", "heldout"]
+    level: float
+    folds: int | None
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """See `mfmat.validation.accuracy`."""
+        return accuracy(self.table)
+
+    @property
+    def held(self) -> int:
+        """Values inside their interval."""
+        return int(self.table["y"].between(self.table["lower"], self.table["upper"]).sum())
+
+    @property
+    def promise(self) -> Literal["less", "as", "more"]:
+        """Whether that is less often than promised, as often within chance, or more often."""
+        low, high = band(len(self.table), np.array([self.level]))
+        share = self.held / len(self.table)
+        return "less" if share < low[0] else "more" if share > high[0] else "as"
+
+
+def evidence(surrogate: Surrogate, validated: pd.DataFrame | None, level: float) -> Evidence | None:
+    """What `cross_validate` found, else what the surrogate itself held out; None where neither is there.
+
+    Raises:
+        SchemaError: a table that is not one of `cross_validate`, or was made at another level.
+    """
+    heldout = surrogate.heldout()
+    if validated is not None:
+        check(validated, level)
+        folds = int(validated["fold"].nunique()) if "fold" in validated.columns else None
+        table = validated.assign(name=_names(surrogate, validated, heldout))
+        return Evidence(table, "validated", level, folds)
+    if heldout is None:
+        return None
+    reach = NormalDist().inv_cdf((1 + level) / 2)
+    inputs = pd.DataFrame(heldout["inputs"].tolist())
+    table = heldout.assign(
+        name=labels(inputs),
+        lower=heldout["mean"] - reach * heldout["std"],
+        upper=heldout["mean"] + reach * heldout["std"],
+        pit=ndtr((heldout["y"] - heldout["mean"]) / heldout["std"]),
+    )
+    return Evidence(table, "heldout", level, None)
+
+
+def check(validated: pd.DataFrame, level: float | None = None, what: str = "validated") -> None:
+    """Nothing, where the table is one of `cross_validate` at that level (with None, of any baseline).
+
+    Raises:
+        SchemaError: no rows, missing columns, or intervals of another level.
+    """
+    needed = (*COLUMNS, "pit") if level is not None else COLUMNS
+    missing = [name for name in needed if name not in validated.columns]
+    if missing or validated.empty:
+        raise SchemaError(
+            f"{what} without {', '.join(missing) or 'rows'}",
+            expected="a table of mfmat.validation.cross_validate",
+            fix=f"{what}=cross_validate(table, schema, recipe)",
+        )
+    if level is None:
+        return
+    inside = validated["y"].between(validated["lower"], validated["upper"])
+    differ = int((inside != ((2 * validated["pit"] - 1).abs() <= level)).sum())
+    # Ties and the rounding of conformal ranks move a row or two, another level moves many.
+    if differ > 1 + 0.02 * len(validated):
+        raise SchemaError(
+            f"{what} whose intervals are not of level {level:g}",
+            expected="the intervals and the page at one level",
+            fix=f"cross_validate(..., level={level:g}), or report(..., level=) as it was there",
+        )
+
+
+def band(n: int, levels: NDArray[np.float64], chance: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of n rows between which intervals of each level hold with that chance, if they are calibrated.
+
+    >>> low, high = band(100, np.array([0.9]))
+    >>> float(low[0]), float(high[0])
+    (0.84, 0.95)
+    """
+    tail = (1 - chance) / 2
+    low, high = (np.clip(np.ceil(bdtrik(share, n, levels)), 0, n) / n for share in (tail, 1 - tail))
+    # At level 1 every row is inside, which the inverse leaves undefined.
+    return np.where(levels < 1, low, 1.0), np.where(levels < 1, high, 1.0)
+
+
+def gain(ours: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float] | None:
+    """How much smaller our absolute errors are on the same rows, and the standard error of that; None if not paired.
+
+    >>> a, b = (pd.DataFrame({"y": [0.0, 0.0], "median": m}) for m in ([1.0, 1.0], [2.0, 2.0]))
+    >>> gain(a, b)
+    (1.0, 0.0)
+    """
+    index = ours.index
+    if len(index) < 2 or not (index.is_unique and other.index.is_unique and set(index) == set(other.index)):
+        return None
+    other = other.loc[index]
+    less = ((other["y"] - other["median"]).abs() - (ours["y"] - ours["median"]).abs()).to_numpy(dtype=float)
+    return float(less.mean()), float(less.std(ddof=1)) / math.sqrt(len(less))
+
+
+def _names(surrogate: Surrogate, validated: pd.DataFrame, heldout: pd.DataFrame | None) -> list[str]:
+    columns = [column for featurizer in surrogate.schema.featurizers for column in featurizer.columns]
+    if all(column in validated.columns for column in columns):
+        return labels(validated[columns])
+    known = {}
+    if heldout is not None and validated.index.is_unique:
+        known = dict(zip(heldout["index"], labels(pd.DataFrame(heldout["inputs"].tolist())), strict=True))
+    return [known.get(index, f"row {index}") for index in validated.index.tolist()]

@@ -1,0 +1,309 @@
+"""suggest: what is worth its price, and never what is known already."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import mfmat as mf
+from mfmat.acquisitions import Improvement, VarianceReduction
+from mfmat.data import at_fidelity, material_keys
+from mfmat.errors import SchemaError, TableError
+from mfmat.schema import SkippedRowsWarning
+from mfmat.surrogate import FewRowsWarning
+
+CHAIN = mf.Difference([mf.GP()])
+POOL = pd.DataFrame({"x": [0.03, 0.21, 0.33, 0.52, 0.71, 0.97]})
+GOALS = pytest.mark.parametrize("goal", ["max", "min", "learn"])
+
+
+@pytest.fixture(scope="module")
+def surrogate(problem) -> mf.Surrogate:
+    return mf.fit(*problem(cheap=12, trusted=6), CHAIN)
+
+
+def priced(surrogate: mf.Surrogate, cheap: float, trusted: float) -> mf.Surrogate:
+    """The same model at other prices."""
+    return replace(surrogate, schema=replace(surrogate.schema, costs={"cheap": cheap, "trusted": trusted}))
+
+
+def knowing(surrogate: mf.Surrogate, table: pd.DataFrame, source: str) -> mf.Surrogate:
+    """The same model, told that these were measured, but not with what result."""
+    X, _ = surrogate.schema.encode(table)
+    keys = material_keys(X[:, 0], None).tolist()
+    seen = surrogate.card["seen"]
+    return replace(surrogate, card={**surrogate.card, "seen": {**seen, source: seen[source] + keys}})
+
+
+def pairs_of(table: pd.DataFrame) -> list[tuple[float, str]]:
+    return list(zip(table["x"], table["source"], strict=True))
+
+
+# The incumbent.
+
+
+def test_the_best_value_is_the_targets_never_a_cheap_sources(problem) -> None:
+    table, schema = problem(cheap=12, trusted=6)
+    inflated = table.assign(y=table["y"] + 100 * (table["source"] == "cheap"))
+    best = table.loc[table["source"] == "trusted", "y"]
+    surrogate = mf.fit(inflated, schema, CHAIN)
+    assert surrogate.card["best"] == {"max": best.max(), "min": best.min()}
+    assert f"expected to lift the best value ({best.max():.3g}) by" in mf.suggest(surrogate, POOL)["reason"].iloc[0]
+
+
+@GOALS
+def test_inflating_the_cheap_source_changes_no_suggestion(goal: str, problem) -> None:
+    table, schema = problem(cheap=12, trusted=6)
+    inflated = table.assign(y=table["y"] + 100 * (table["source"] == "cheap"))
+    plain, other = (mf.suggest(mf.fit(rows, schema, CHAIN), POOL, 3, goal=goal) for rows in (table, inflated))
+    assert pairs_of(plain) == pairs_of(other)
+    np.testing.assert_allclose(plain["score"], other["score"], rtol=1e-3)
+
+
+def test_replicates_of_the_best_value_count_with_their_mean(problem) -> None:
+    table, schema = problem(cheap=12, trusted=6)
+    best = table.loc[table["source"] == "trusted", "y"].idxmax()
+    lower = table.loc[[best]].assign(y=table.loc[best, "y"] - 0.1)
+    surrogate = mf.fit(pd.concat([table, lower], ignore_index=True), schema, CHAIN)
+    assert surrogate.card["best"]["max"] == pytest.approx(table.loc[best, "y"] - 0.05)
+
+
+def test_where_the_target_has_no_value_the_best_that_is_expected_stands_in(problem) -> None:
+    table, schema = problem(cheap=12, trusted=0)
+    with pytest.warns(FewRowsWarning):
+        surrogate = mf.fit(table, schema, CHAIN)
+    X, _ = surrogate.schema.encode(POOL)
+    expected = float(surrogate.model.posterior(X).mean.detach().max())
+    chosen = mf.suggest(surrogate, POOL, 3)
+    assert surrogate.card["best"] is None
+    assert f"the best value ({expected:.3g})" in chosen["reason"].iloc[0]
+    assert np.isfinite(chosen["score"]).all()
+
+
+# Prices.
+
+
+@GOALS
+def test_twice_the_price_is_half_the_score(goal: str, surrogate: mf.Surrogate) -> None:
+    once, twice = (mf.suggest(priced(surrogate, k * 1, k * 10), POOL, 4, goal=goal) for k in (1, 2))
+    assert pairs_of(once) == pairs_of(twice)
+    np.testing.assert_allclose(twice["score"], once["score"] / 2, rtol=1e-9)
+    np.testing.assert_array_equal(twice["cost"], once["cost"] * 2)
+
+
+@GOALS
+@pytest.mark.parametrize(("cheap", "trusted", "chosen"), [(1e-6, 1, "cheap"), (1, 1, "trusted"), (1, 1e-6, "trusted")])
+def test_the_price_decides_between_sources(
+    cheap: float, trusted: float, chosen: str, goal: str, surrogate: mf.Surrogate
+) -> None:
+    assert mf.suggest(priced(surrogate, cheap, trusted), POOL, goal=goal)["source"].tolist() == [chosen]
+
+
+@GOALS
+def test_what_costs_nothing_comes_first_and_the_score_is_its_utility(goal: str, surrogate: mf.Surrogate) -> None:
+    free = mf.suggest(priced(surrogate, 0, 1e-9), POOL, 9, goal=goal)
+    assert free["source"].tolist() == ["cheap"] * 6 + ["trusted"] * 3
+    assert np.isfinite(free["score"]).all()
+    assert free["cost"].tolist() == [0.0] * 6 + [1e-9] * 3
+    unpriced = mf.suggest(knowing(priced(surrogate, 1, 1), POOL, "trusted"), POOL, 6, goal=goal)
+    assert pairs_of(free)[:6] == pairs_of(unpriced)
+    np.testing.assert_allclose(free["score"][:6], unpriced["score"])
+
+
+@GOALS
+def test_where_nothing_costs_anything_the_most_useful_comes_first(goal: str, surrogate: mf.Surrogate) -> None:
+    free, same = (mf.suggest(priced(surrogate, price, price), POOL, 4, goal=goal) for price in (0, 1))
+    assert pairs_of(free) == pairs_of(same)
+    np.testing.assert_allclose(free["score"], same["score"])
+
+
+# What is left to choose from.
+
+
+@GOALS
+def test_measured_pairs_are_not_suggested_again(goal: str, problem) -> None:
+    table, schema = problem(cheap=6, trusted=4)
+    chosen = mf.suggest(mf.fit(table, schema, CHAIN), table[["x"]], 100, goal=goal)
+    assert not set(pairs_of(chosen)) & set(pairs_of(table))
+    assert set(pairs_of(chosen)) <= {(x, source) for x in table["x"] for source in schema.sources}
+
+
+def test_an_empty_pool_is_an_error(surrogate: mf.Surrogate) -> None:
+    with pytest.raises(TableError, match="got an empty pool; expected at least one candidate"):
+        mf.suggest(surrogate, POOL.iloc[:0])
+
+
+@GOALS
+def test_an_exhausted_pool_gives_an_empty_table(goal: str, surrogate: mf.Surrogate) -> None:
+    pool = POOL.assign(note="known")
+    exhausted = knowing(knowing(surrogate, POOL, "cheap"), POOL, "trusted")
+    chosen = mf.suggest(exhausted, pool, 3, goal=goal)
+    assert chosen.empty
+    assert chosen.columns.tolist() == ["x", "note", "source", "score", "cost", "reason"]
+
+
+@GOALS
+def test_more_than_there_is_gives_what_there_is(goal: str, surrogate: mf.Surrogate) -> None:
+    chosen = mf.suggest(surrogate, POOL, 100, goal=goal)
+    assert len(chosen) == len(set(pairs_of(chosen))) == 12
+
+
+def test_none_wanted_gives_none(surrogate: mf.Surrogate) -> None:
+    assert mf.suggest(surrogate, POOL, 0).columns.tolist() == ["x", "source", "score", "cost", "reason"]
+
+
+@GOALS
+def test_candidates_that_are_one_material_are_suggested_once(goal: str, surrogate: mf.Surrogate) -> None:
+    twice = mf.suggest(surrogate, pd.concat([POOL, POOL], ignore_index=True), 100, goal=goal)
+    assert len(twice) == len(set(pairs_of(twice))) == 12
+
+
+@GOALS
+def test_a_source_that_tells_nothing_is_never_suggested(goal: str, problem) -> None:
+    alone = mf.fit(*problem(cheap=12, trusted=6), mf.TargetOnly(mf.GP()))
+    assert mf.suggest(priced(alone, 0, 10), POOL, 100, goal=goal)["source"].tolist() == ["trusted"] * 6
+
+
+# Batches.
+
+
+@GOALS
+def test_a_pick_lowers_what_the_same_material_is_worth_elsewhere(goal: str, surrogate: mf.Surrogate) -> None:
+    one = POOL.iloc[[5]]
+    first, second = mf.suggest(surrogate, one, 2, goal=goal).to_dict("records")
+    alone = mf.suggest(knowing(surrogate, one, first["source"]), one, goal=goal).iloc[0]
+    assert second["source"] == alone["source"] != first["source"]
+    assert second["score"] < 0.99 * alone["score"]
+
+
+def test_a_batch_spreads_over_the_pool(surrogate: mf.Surrogate) -> None:
+    crowd = pd.DataFrame({"x": [0.970, 0.971, 0.972, 0.973, 0.5]})
+    alone = surrogate.model.posterior(surrogate.schema.encode(crowd)[0]).variance.detach().flatten()
+    assert float(alone[4]) < float(alone[:4].min())
+    chosen = mf.suggest(priced(surrogate, 1e9, 1), crowd, 2, goal="learn")
+    assert chosen["x"].max() > 0.9
+    assert chosen["x"].min() == 0.5
+
+
+@GOALS
+def test_the_first_of_a_batch_is_what_would_be_suggested_alone(goal: str, surrogate: mf.Surrogate) -> None:
+    batch, alone = (mf.suggest(surrogate, POOL, n, goal=goal) for n in (4, 1))
+    pd.testing.assert_frame_equal(batch.iloc[:1], alone)
+
+
+def test_looking_for_small_values_mirrors_looking_for_large_ones(problem) -> None:
+    table, schema = problem(cheap=12, trusted=6)
+    low = mf.suggest(mf.fit(table, schema, CHAIN), POOL, 5, goal="min")
+    high = mf.suggest(mf.fit(table.assign(y=-table["y"]), schema, CHAIN), POOL, 5, goal="max")
+    assert pairs_of(low) == pairs_of(high)
+    np.testing.assert_allclose(low["score"], high["score"], rtol=1e-3)
+
+
+# Utilities by brute force.
+
+
+def every_pair(surrogate: mf.Surrogate) -> tuple[torch.Tensor, torch.Tensor]:
+    pool = surrogate.schema.encode(POOL)[0][:, 0]
+    return torch.cat([at_fidelity(pool, 0), pool]), pool
+
+
+def test_learning_is_the_variance_that_a_measurement_removes_from_the_pool(surrogate: mf.Surrogate) -> None:
+    pairs, pool = every_pair(surrogate)
+    removed = []
+    for pair in pairs:
+        # The covariance of the pool and one measurement, written out and conditioned by hand.
+        observed = torch.tensor([False] * len(pool) + [True])
+        _, C = surrogate.model.joint(torch.cat([pool, pair[None]]), observed)
+        C = C.detach()
+        after = C[:-1, :-1] - torch.outer(C[:-1, -1], C[-1, :-1]) / C[-1, -1]
+        removed.append(float((C[:-1, :-1].trace() - after.trace()) / len(pool)))
+    utility = VarianceReduction().log_utility(surrogate.model, pairs, pool).exp()
+    np.testing.assert_allclose(utility, removed, rtol=1e-6)
+
+
+def test_improvement_is_the_expected_rise_of_the_targets_mean(surrogate: mf.Surrogate) -> None:
+    pairs, pool = every_pair(surrogate)
+    best, model = surrogate.card["best"]["max"], surrogate.model
+    z = torch.from_numpy(np.polynomial.hermite_e.hermegauss(200)[0])
+    weight = torch.from_numpy(np.polynomial.hermite_e.hermegauss(200)[1]) / math.sqrt(2 * math.pi)
+    log_utility = Improvement(best).log_utility(model, pairs, pool)
+    for pair, found in zip(pairs, log_utility, strict=True):
+        target = at_fidelity(pair, 1)
+        mean, C = model.joint(torch.stack([pair, target]), torch.tensor([True, False]))
+        # What the target's mean becomes for each outcome of the measurement.
+        outcomes = mean[0] + z * C[0, 0].sqrt()
+        after = mean[1] + C[0, 1] / C[0, 0] * (outcomes - mean[0])
+        expected = float((weight * (after - best).clamp_min(0)).sum().detach())
+        assert math.exp(found) == pytest.approx(expected, rel=0.05, abs=1e-5)
+
+
+@GOALS
+def test_the_best_pair_is_the_one_with_the_most_utility_for_its_price(goal: str, surrogate: mf.Surrogate) -> None:
+    pairs, pool = every_pair(surrogate)
+    best = surrogate.card["best"]
+    acquisition = VarianceReduction() if goal == "learn" else Improvement(best[goal], maximize=goal == "max")
+    score = acquisition.log_utility(surrogate.model, pairs, pool).exp() / torch.tensor([1.0] * 6 + [10.0] * 6)
+    at = int(score.argmax())
+    chosen = mf.suggest(surrogate, POOL, goal=goal)
+    assert pairs_of(chosen) == [(POOL["x"][at % 6], ["cheap", "trusted"][at // 6])]
+    assert chosen["score"].iloc[0] == pytest.approx(float(score[at]))
+
+
+# The table.
+
+
+def test_unknown_columns_travel_along_and_the_index_is_kept(surrogate: mf.Surrogate) -> None:
+    pool = POOL.assign(note=list("abcdef"), price=range(6)).set_index(
+        pd.Index([f"mp-{i}" for i in range(6)], name="id")
+    )
+    before = pool.copy(deep=True)
+    chosen = mf.suggest(surrogate, pool, 12)
+    assert chosen.columns.tolist() == ["x", "note", "price", "source", "score", "cost", "reason"]
+    assert chosen.index.name == "id"
+    pd.testing.assert_frame_equal(chosen[pool.columns], pool.loc[chosen.index])
+    pd.testing.assert_frame_equal(pool, before)
+
+
+def test_without_a_source_column_the_only_source_is_named() -> None:
+    table = pd.DataFrame({"x": [0.0, 0.4, 0.8, 1.0], "y": [0.0, 1.0, 0.5, 0.2]})
+    chosen = mf.suggest(mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.GP()), POOL, 2)
+    assert chosen["source"].tolist() == ["y", "y"]
+
+
+def test_what_is_suggested_can_be_measured_and_fitted(surrogate: mf.Surrogate, problem) -> None:
+    table, schema = problem(cheap=12, trusted=6)
+    measured = mf.suggest(surrogate, POOL, 3, goal="learn").assign(y=0.5)
+    again = mf.fit(pd.concat([table, measured], ignore_index=True), schema, CHAIN)
+    assert not set(pairs_of(mf.suggest(again, POOL, 100))) & set(pairs_of(measured))
+
+
+def test_candidates_that_cannot_be_read_are_named(surrogate: mf.Surrogate) -> None:
+    pool = pd.DataFrame({"x": [0.1, float("nan"), 0.9]}, index=["a", "b", "c"])
+    with pytest.raises(TableError, match=r"row 'b' \(number 1\), column 'x': number missing"):
+        mf.suggest(surrogate, pool)
+
+
+def test_candidates_that_cannot_be_read_are_left_out_when_asked(surrogate: mf.Surrogate) -> None:
+    pool = pd.DataFrame({"x": [0.1, float("nan"), 0.9]}, index=["a", "b", "c"])
+    with pytest.warns(SkippedRowsWarning, match="1 of 3 rows"):
+        chosen = mf.suggest(surrogate, pool, 100, on_error="skip")
+    assert set(chosen.index) == {"a", "c"}
+    assert len(chosen) == 4
+
+
+def test_an_unknown_goal_is_an_error(surrogate: mf.Surrogate) -> None:
+    with pytest.raises(SchemaError, match='goal=\'best\'; expected "max", "min" or "learn"'):
+        mf.suggest(surrogate, POOL, goal="best")
+
+
+def test_the_reason_says_what_is_predicted_and_what_a_cheap_source_tells(surrogate: mf.Surrogate) -> None:
+    reason = mf.suggest(priced(surrogate, 1e-6, 1), POOL, goal="learn")["reason"].iloc[0]
+    assert reason.startswith("trusted predicted ")
+    assert "expected to cut the target's variance over the pool by" in reason
+    assert "% of what is uncertain about trusted here" in reason
+    assert "per unit of cost: cheap" in reason

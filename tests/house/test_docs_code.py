@@ -1,0 +1,74 @@
+"""The code in the README and in the pages that a newcomer reads runs as it stands, and prints what the page says.
+
+Every page is one program: its ```python blocks in order, in an empty folder. A ```text block right after one of them
+is what it prints; `...` stands for anything, and blanks and line breaks count alike.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/quickstart.md", "docs/bad-input.md"]
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+MARK = "----- block {} -----"
+
+
+def blocks(page: str) -> list[tuple[str, str | None]]:
+    """The code of a page, each block with what it should print, where the page says so."""
+    return [(code, out or None) for code, out in BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))]
+
+
+def program(page: str) -> str:
+    """One script of all blocks; a line of output marks where each begins. Line numbers are those of the page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = [""] * text.count("\n")
+    for number, found in enumerate(BLOCK.finditer(text)):
+        start = text[: found.start(1)].count("\n")
+        code = found[1].splitlines()
+        lines[start : start + len(code)] = code
+        lines[start - 1] = f"print({MARK.format(number)!r}, flush=True)"
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
+    script = tmp_path / "page.py"
+    script.write_text(program(page), encoding="utf-8")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{page} (the lines below are those of the page)\n{done.stdout}\n{done.stderr}"
+    checker = doctest.OutputChecker()
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    for number, (_, expected) in enumerate(blocks(page)):
+        printed = done.stdout.split(MARK.format(number) + "\n")[1].split(MARK.format(number + 1))[0]
+        if expected is not None:
+            assert checker.check_output(expected, printed, flags), f"{page} says\n{expected}\nand prints\n{printed}"
+
+
+def test_pages_that_should_have_code_have_some() -> None:
+    assert {page: len(blocks(page)) for page in PAGES if not blocks(page)} == {}
+
+
+def test_the_first_page_shows_the_code_of_the_readme() -> None:
+    assert blocks("docs/index.md") == blocks("README.md")[:1]
+
+
+def test_what_is_printed_is_found() -> None:
+    assert BLOCK.findall("```python\nprint(1)\n```\n\n```text\n1\n```\n") == [("print(1)\n", "1\n")]
+    assert BLOCK.findall("```python\nprint(1)\n```\n\nText.\n\n```text\n1\n```\n") == [("print(1)\n", "")]

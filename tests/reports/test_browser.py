@@ -1,0 +1,101 @@
+"""The page in a browser: no complaint, no request, sorted and filtered tables, and room on a phone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mfmat as mf
+
+pytestmark = pytest.mark.browser
+FIRST = "[...document.querySelectorAll('#predictions-table tbody tr:not([hidden])')].map(r => r.cells[0].textContent)"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1200, 768, 360])
+def test_it_opens(browser: Any, page: Path, width: int, dark: bool) -> None:
+    browser.open(page, width=width, dark=dark)
+    assert browser.complaints == []
+    assert [address for address in browser.requests if not address.startswith("data:")] == [page.as_uri()]
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    colour = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert (colour == "rgb(255, 255, 255)") is not dark
+
+
+def test_a_page_with_little_on_it_opens(browser: Any, job: Any, tmp_path: Path) -> None:
+    browser.open(mf.report(job.surrogate, tmp_path / "page.html"), width=360)
+    assert browser.complaints == []
+    assert browser.run("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_table_is_sorted_by_its_headers(browser: Any, page: Path, job: Any) -> None:
+    browser.open(page)
+    expected = job.pool.join(job.surrogate.predict(job.pool))
+    button = "document.querySelectorAll('#predictions-table th button')"
+    browser.run(f"{button}[0].click()")
+    assert browser.run(FIRST) == browser.run(
+        f"{FIRST}.sort((a, b) => a.localeCompare(b, undefined, {{numeric: true}}))"
+    )
+    browser.run(f"{button}[1].click()")
+    assert browser.run(FIRST) == expected.sort_values("median", ascending=False)["formula"].tolist()
+    browser.run(f"{button}[1].click()")
+    assert browser.run(FIRST) == expected.sort_values("median")["formula"].tolist()
+    assert browser.run(f"{button}[1].parentElement.getAttribute('aria-sort')") == "ascending"
+
+
+def test_cells_without_a_number_stand_last(browser: Any, page: Path) -> None:
+    browser.open(page)
+    cells = "[...document.querySelectorAll('#sources-table tbody tr')].map(r => r.cells[3].dataset.value ?? null)"
+    for _ in range(2):
+        browser.run("document.querySelectorAll('#sources-table th button')[3].click()")
+        values = browser.run(cells)
+        numbers = [value for value in values if value is not None]
+        assert values == numbers + [None] * (len(values) - len(numbers))
+
+
+def test_a_table_is_filtered(browser: Any, page: Path, job: Any) -> None:
+    browser.open(page)
+    box = "document.querySelector('input[data-table=predictions-table]')"
+    browser.run(f"{box}.value = 'o'; {box}.dispatchEvent(new Event('input'))")
+    shown = browser.run(FIRST)
+    assert 0 < len(shown) < len(job.pool)
+    told = browser.run("document.querySelector('#predictions output').textContent")
+    assert told == f"{len(shown)} of {len(job.pool)} rows"
+    browser.run(f"{box}.value = ''; {box}.dispatchEvent(new Event('input'))")
+    assert len(browser.run(FIRST)) == len(job.pool)
+
+
+def test_a_point_names_its_material(browser: Any, page: Path, job: Any) -> None:
+    browser.open(page)
+    place = "document.querySelector('#accuracy .point:last-child').getBoundingClientRect()"
+    browser.run("document.querySelector('#accuracy').scrollIntoView()")
+    browser.point(browser.run(f"{place}.x") + 3, browser.run(f"{place}.y") + 3)
+    tip = browser.run("document.getElementById('tip').textContent")
+    assert tip.split(":")[0] in set(job.table["formula"])
+    assert browser.run("getComputedStyle(document.getElementById('tip')).visibility") == "visible"
+
+
+def test_the_keyboard_goes_from_point_to_point(browser: Any, page: Path) -> None:
+    browser.open(page)
+    browser.run("document.querySelector('#ranked-clip').closest('svg').focus()")
+    tips = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        browser.press(key)
+        tips.append(browser.run("document.getElementById('tip').textContent"))
+    assert tips[0] == tips[2] != tips[1]
+    browser.press("Escape")
+    assert browser.run("getComputedStyle(document.getElementById('tip')).visibility") == "hidden"
+
+
+def test_what_users_wrote_is_not_run(browser: Any, tmp_path: Path) -> None:
+    import pandas as pd
+
+    evil = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
+    table = pd.DataFrame({"kind": [evil, "b"] * 10, "x": range(20), "y": [0.5 * i for i in range(20)]})
+    schema = mf.Schema(mf.Columns("x", categories="kind"), value="y", unit=evil)
+    browser.open(mf.report(mf.fit(table, schema, mf.Auto()), tmp_path / "page.html", pool=table), width=360)
+    assert browser.complaints == []
+    assert "run" not in browser.run("document.title")
+    assert browser.run("document.documentElement.scrollWidth") <= 360

@@ -1,0 +1,240 @@
+"""The page says what the API says, escapes what users wrote, and asks for nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mfmat as mf
+from mfmat.errors import CalibrationError, SchemaError, TableError
+from mfmat.reports import page as page_module
+from mfmat.reports.extra import MissingExtraError
+from mfmat.validation import accuracy, cross_validate
+
+EVIL = "<script>alert(1)</script>\"'&"
+
+
+def small(**columns: Any) -> tuple[pd.DataFrame, mf.Schema]:
+    """Twelve rows of a line, of one source."""
+    x = np.linspace(0, 1, 12)
+    return pd.DataFrame({"x": x, "y": 2 * x, **columns}), mf.Schema(mf.Columns("x"), value="y")
+
+
+def test_every_section_is_there(page: Path, read: Callable) -> None:
+    said = read(page)
+    headings = [attributes["id"] for tag, attributes in said.tags if tag == "section"]
+    assert headings == ["verdict", "accuracy", "calibration", "predictions", "sources", "next", "provenance"]
+    assert [tag for tag, _ in said.tags if tag == "h1"] == ["h1"]
+    anchors = {attributes["href"] for tag, attributes in said.tags if tag == "a"}
+    assert anchors == {f"#{name}" for name in headings[1:]}
+
+
+def test_numbers_of_the_verdict_equal_the_api(page: Path, read: Callable, job: Any) -> None:
+    said, scores = read(page), accuracy(job.validated)
+    assert {name: said.numbers[f"tile-{name}"] for name in ("mae", "coverage", "width")} == {
+        name: scores[name] for name in ("mae", "coverage", "width")
+    }
+    assert said.numbers["tile-rows"] == sum(job.surrogate.card["provenance"]["rows"].values())
+    inside = job.validated["y"].between(job.validated["lower"], job.validated["upper"]).sum()
+    assert f"90% intervals held {inside} of {len(job.validated)} values" in said.text
+    assert "in 3 folds" in said.text
+
+
+def test_numbers_of_the_baselines_equal_the_api(page: Path, read: Callable, job: Any) -> None:
+    said = read(page)
+    scores = [accuracy(table) for table in (job.validated, *job.baselines.values())]
+    names = {
+        "mean absolute error": "mae",
+        "root mean square error": "rmse",
+        "90% intervals held": "coverage",
+        "their mean width": "width",
+    }
+    for title, key in names.items():
+        assert [value for _, value in said.column("accuracy-table", title)] == [row[key] for row in scores]
+    assert [text for text, _ in said.column("accuracy-table", "recipe")][1:] == list(job.baselines)
+
+
+def test_predictions_equal_the_api(page: Path, read: Callable, job: Any) -> None:
+    said = read(page)
+    expected = job.pool.join(job.surrogate.predict(job.pool)).sort_values("median", ascending=False, kind="stable")
+    assert [text for text, _ in said.column("predictions-table", "formula")] == expected["formula"].tolist()
+    for name in ("median", "lower", "upper"):
+        cells = said.column("predictions-table", name)
+        assert [value for _, value in cells] == expected[name].tolist()
+        for text, value in cells:
+            assert float(text.replace("−", "-")) == pytest.approx(value, abs=0.0051)
+    known = dict(zip(expected["formula"], [t for t, _ in said.column("predictions-table", "measured in")], strict=True))
+    seen = job.table.groupby("formula")["method"].apply(set)
+    for formula, text in known.items():
+        assert set(filter(None, text.split(", "))) == seen.get(formula, set())
+
+
+def test_sources_equal_the_card(page: Path, read: Callable, job: Any) -> None:
+    said, card = read(page), job.surrogate.card
+    assert [value for _, value in said.column("sources-table", "values")] == list(card["provenance"]["rows"].values())
+    assert [value for _, value in said.column("candidates-table", "CRPS")] == [r["crps"] for r in card["compared"]]
+    tried = {row["candidate"]: row["crps"] for row in card["compared"]}
+    whole = tried["difference over pbe, mbj"]
+    cells = dict(zip(job.schema.sources, said.column("sources-table", "error without it"), strict=True))
+    assert cells["pbe"][1] == pytest.approx(tried["difference without pbe"] / whole - 1)
+    assert cells["exp"] == ("–", None)
+    assert "hse06: it has no rows." in said.text
+
+
+def test_slope_and_trust_are_those_of_the_chain(read: Callable, job: Any, tmp_path: Path) -> None:
+    chain = mf.fit(job.table, job.schema, mf.Difference([mf.GP()]))
+    said = read(mf.report(chain, tmp_path / "chain.html"))
+    found = [level["link"] for level in chain.model.facts["levels"] if level["link"] and level["member"]["rows"]]
+    assert len(found) == 2
+    for name in ("slope", "trust"):
+        shown = [value for _, value in said.column("sources-table", name) if value is not None]
+        assert shown == [link[name] for link in found]
+    assert [text for text, _ in said.column("sources-table", "followed by")] == ["mbj", "exp", "–", "–"]
+
+
+def test_suggestions_are_told_with_their_reasons(page: Path, read: Callable, job: Any) -> None:
+    said = read(page)
+    assert [text for text, _ in said.column("suggestions-table", "reason")] == job.suggestions["reason"].tolist()
+    assert [value for _, value in said.column("suggestions-table", "price")] == job.suggestions["cost"].tolist()
+
+
+def test_points_name_their_materials(page: Path, read: Callable, job: Any) -> None:
+    named = {title.split(":")[0] for title in read(page).titles if ": measured " in title}
+    assert named == set(job.table.loc[job.validated.index, "formula"])
+
+
+def test_what_the_surrogate_held_out_stands_in(job: Any, read: Callable, tmp_path: Path) -> None:
+    said = read(mf.report(job.surrogate, tmp_path / "page.html"))
+    metrics = job.surrogate.card["metrics"]
+    assert said.numbers["tile-mae"] == pytest.approx(metrics["mae"], rel=1e-6)
+    assert said.numbers["tile-coverage"] == pytest.approx(metrics["coverage"], rel=1e-6)
+    assert said.numbers["tile-width"] == pytest.approx(metrics["width"], rel=1e-6)
+    assert "The learner's own, uncalibrated 90% intervals" in said.text
+    assert "honest test" in said.text
+
+
+def test_nothing_held_out_is_said(read: Callable, tmp_path: Path) -> None:
+    table, schema = small()
+    said = read(mf.report(mf.fit(table, schema, mf.GP()), tmp_path / "page.html", pool=table))
+    assert "Nothing was held out" in said.text
+    assert "cross_validate" in said.text
+    assert "accuracy-table" not in said.tables
+    assert len(said.column("predictions-table", "median")) == 12
+
+
+def test_what_users_wrote_is_escaped(tmp_path: Path, read: Callable) -> None:
+    x = np.linspace(0, 1, 12)
+    table = pd.DataFrame({EVIL: x, "y": 2 * x, "how": [EVIL, "b"] * 6})
+    schema = mf.Schema(mf.Columns(EVIL), value="y", source="how", costs={EVIL: 1, "b": 2}, unit=EVIL)
+    surrogate = mf.fit(table, schema, mf.Difference([mf.GP()]))
+    validated = cross_validate(table, schema, mf.GP(), folds=2).join(table[[EVIL]])
+    path = mf.report(
+        surrogate,
+        tmp_path / "page.html",
+        validated=validated,
+        baselines={EVIL: validated},
+        pool=table,
+        suggestions=mf.suggest(surrogate, table, 2, goal="learn"),
+    )
+    text, said = path.read_text(encoding="utf-8"), read(path)
+    assert [tag for tag, _ in said.tags].count("script") == 1
+    assert "alert(1)</script>" not in text
+    assert EVIL in said.text
+
+
+def test_a_formula_that_is_a_script(tmp_path: Path, read: Callable) -> None:
+    table, schema = small(kind=["a", EVIL] * 6)
+    schema = replace(schema, inputs=mf.Columns("x", categories="kind"))
+    said = read(mf.report(mf.fit(table, schema, mf.GP()), tmp_path / "page.html", pool=table))
+    assert [tag for tag, _ in said.tags].count("script") == 1
+    assert EVIL in {text for text, _ in said.column("predictions-table", "kind")}
+
+
+def test_the_page_asks_for_nothing(page: Path, read: Callable) -> None:
+    text, said = page.read_text(encoding="utf-8"), read(page)
+    asked = [value for _, attributes in said.tags for name in ("src", "href") if (value := attributes.get(name))]
+    assert all(value.startswith("#") or value == "data:," for value in asked)
+    assert not re.search(r"@import|url\((?!#)|https?://", text)
+    assert "default-src 'none'" in text
+
+
+def test_the_page_is_small(page: Path) -> None:
+    assert page.stat().st_size < 150_000
+
+
+def test_a_big_pool_stays_small(job: Any, tmp_path: Path, read: Callable) -> None:
+    table, schema = small()
+    pool = pd.DataFrame({"x": np.linspace(0, 1, 20_000)}, index=[0] * 20_000)
+    path = mf.report(mf.fit(table, schema, mf.GP()), tmp_path / "page.html", pool=pool)
+    said = read(path)
+    assert path.stat().st_size < 8_000_000
+    assert len(said.column("predictions-table", "x")) == 2000
+    assert "The first 2000 of 20000 rows are listed." in said.text
+
+
+def test_skipped_rows_and_replicates_are_told(tmp_path: Path, read: Callable) -> None:
+    table, schema = small()
+    table = pd.concat([table, table.iloc[:2], pd.DataFrame({"x": [0.5], "y": ["far"]})], ignore_index=True)
+    with pytest.warns(UserWarning, match="cannot be read"):
+        surrogate = mf.fit(table, schema, mf.GP(), on_error="skip")
+    said = read(mf.report(surrogate, tmp_path / "page.html"))
+    assert "2 values that repeat a material" in said.text
+    assert "text where a number belongs, got 'far'" in said.text
+
+
+def test_an_empty_table_of_suggestions(job: Any, tmp_path: Path, read: Callable) -> None:
+    said = read(mf.report(job.surrogate, tmp_path / "page.html", suggestions=job.suggestions.iloc[:0]))
+    assert "Nothing is left to measure" in said.text
+
+
+def test_the_folder_of_the_page_is_made(job: Any, tmp_path: Path) -> None:
+    assert mf.report(job.surrogate, str(tmp_path / "new" / "page.html")) == tmp_path / "new" / "page.html"
+
+
+def test_only_a_surrogate_has_a_report(job: Any, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="DataFrame"):
+        mf.report(job.table, tmp_path / "page.html")
+
+
+def test_a_folder_is_no_page(job: Any, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="folder"):
+        mf.report(job.surrogate, tmp_path)
+
+
+def test_intervals_of_another_level_are_refused(job: Any, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"level 0\.5"):
+        mf.report(job.surrogate, tmp_path / "page.html", validated=job.validated, level=0.5)
+
+
+def test_a_table_that_is_no_validation_is_refused(job: Any, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="median"):
+        mf.report(job.surrogate, tmp_path / "page.html", validated=job.table)
+    with pytest.raises(SchemaError, match="baselines\\['other'\\]"):
+        mf.report(job.surrogate, tmp_path / "page.html", baselines={"other": job.table})
+
+
+def test_a_level_that_cannot_be_promised(job: Any, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError):
+        mf.report(job.surrogate, tmp_path / "page.html", pool=job.pool, level=0.999)
+
+
+def test_a_pool_without_its_column(job: Any, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="formula"):
+        mf.report(job.surrogate, tmp_path / "page.html", pool=pd.DataFrame({"other": [1]}))
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_missing_extra_is_named(job: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(package: str, purpose: str) -> None:
+        raise MissingExtraError("no package", expected="it", fix='pip install "mfmat[report]"')
+
+    monkeypatch.setattr(page_module, "require", missing)
+    with pytest.raises(ImportError, match=r"mfmat\[report\]"):
+        mf.report(job.surrogate, tmp_path / "page.html")
