@@ -22,7 +22,7 @@ FEWEST = 10
 """Target compounds below which nothing is held out: neither a comparison nor a calibration would mean anything."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Auto(Learner, kind="auto"):
     """The default recipe: compares fusions with the target alone on held-out compounds, and calibrates the best.
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mfmat.features import Featurizer
+    from mfmat.schema import Schema
 
 app = typer.Typer(
     help="Fuse cheap and trusted values of materials, with intervals that hold.",
@@ -93,7 +94,7 @@ def fit(
         unit=unit,
     )
     learner = Learner.of(json.loads(recipe.read_text())) if recipe else None
-    surrogate = fit_surrogate(_read(table), schema, learner, on_error=on_error.value)
+    surrogate = fit_surrogate(_read(table, schema), schema, learner, on_error=on_error.value)
     surrogate.save(out)
     for sentence in surrogate.card["why"]:
         typer.echo(sentence)
@@ -115,8 +116,9 @@ def predict(
     """
     from mfmat.surrogate import load
 
-    rows = _read(table)
-    said = load(surrogate).predict(rows, level=level, source=source, on_error=on_error.value)
+    fitted = load(surrogate)
+    rows = _read(table, fitted.schema)
+    said = fitted.predict(rows, level=level, source=source, on_error=on_error.value)
     said = said.rename(columns={name: f"{name}_predicted" for name in said.columns if name in rows.columns})
     _write(rows.loc[said.index].join(said), out)
 
@@ -137,7 +139,8 @@ def suggest(
     from mfmat.suggestion import suggest as choose
     from mfmat.surrogate import load
 
-    _write(choose(load(surrogate), _read(pool), n, goal=goal.value, on_error=on_error.value), out)
+    fitted = load(surrogate)
+    _write(choose(fitted, _read(pool, fitted.schema), n, goal=goal.value, on_error=on_error.value), out)
 
 
 @app.command()
@@ -153,7 +156,8 @@ def report(
     from mfmat.reports import report as write
     from mfmat.surrogate import load
 
-    typer.echo(f"wrote {write(load(surrogate), out, pool=_read(pool) if pool else None)}")
+    fitted = load(surrogate)
+    typer.echo(f"wrote {write(fitted, out, pool=_read(pool, fitted.schema) if pool else None)}")
 
 
 def main() -> None:
@@ -167,18 +171,24 @@ def main() -> None:
         sys.exit(1)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, schema: Schema) -> pd.DataFrame:
     import pandas as pd
 
     from mfmat.errors import TableError
 
     try:
         # Only an empty cell is missing: "NaN" is sodium nitride, "None" may be a name.
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        rows = pd.read_csv(path, keep_default_na=False, na_values=[""])
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise TableError(
             f"{path}: {str(error).strip()}", expected="a CSV with a header", fix="save it as UTF-8 CSV"
         ) from error
+    # One text makes pandas read a whole column as text; only that cell is wrong.
+    for column in set(schema.numbers) & set(rows.columns):
+        if not pd.api.types.is_numeric_dtype(rows[column]):
+            parsed = pd.to_numeric(rows[column], errors="coerce")
+            rows[column] = parsed.astype(object).where(parsed.notna(), rows[column])
+    return rows
 
 
 def _write(rows: pd.DataFrame, out: Path | None) -> None:

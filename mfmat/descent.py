@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
 
@@ -25,6 +24,8 @@ def descend(
         bounds: of every entry of a parameter, by the last part of its name; no entry, no bound.
         steps: iterations at most.
     """
+    # A quarter of a second that only those who fit should wait for.
+    from scipy.optimize import minimize
 
     def value(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         _assign(parameters, x)

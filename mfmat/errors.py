@@ -83,6 +83,14 @@ class Problem:
     value: object
     what: str
 
+    def __post_init__(self) -> None:
+        # NumPy's scalars would be shown as np.float64(nan).
+        for name in ("index", "value"):
+            cell = getattr(self, name)
+            object.__setattr__(
+                self, name, cell.item() if hasattr(cell, "item") and not hasattr(cell, "__len__") else cell
+            )
+
     def __str__(self) -> str:
         return f"row {self.index!r} (number {self.position}), column {self.column!r}: {self.what}, got {self.value!r}"
 

@@ -164,7 +164,15 @@ class StackModel(FittedModel):
 
 
 class Learner(Value, ABC):
-    """A frozen recipe: `fit` turns data into a new model and leaves both recipe and data as they were."""
+    """A frozen recipe: `fit` turns data into a new model and leaves both recipe and data as they were.
+
+    A concrete class is a frozen dataclass of plain fields and other learners, and names its kind. Two
+    recipes with equal fields are equal, and `Learner.of(recipe.config()) == recipe`.
+
+    >>> from mfmat.experts import GP
+    >>> Learner.of({"kind": "gp", "kernel": "rbf"}).kernel
+    'rbf'
+    """
 
     @abstractmethod
     def fit(self, data: Data) -> FittedModel:
@@ -181,7 +189,15 @@ class Learner(Value, ABC):
 
 
 class Expert(Learner):
-    """A learner with no learner inside; a concrete class says how to build a model and how to train it."""
+    """A learner with no learner inside; a concrete class says how to build a model and how to train it.
+
+    `build(facts)` gives an untrained model of the sizes in the facts (JSON), `train(model, data)` fills its
+    parameters and buffers. From these `fit` and `restore` follow, so that what was saved comes back whole.
+
+    >>> from mfmat.experts import GP
+    >>> isinstance(GP(), Expert)
+    True
+    """
 
     @abstractmethod
     def build(self, facts: Facts) -> FittedModel:

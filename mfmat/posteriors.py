@@ -179,10 +179,11 @@ def conformal_rank(n: int, level: float) -> int:
     # Rounding first keeps 0.9 * 10 = 9.000000000000002 from becoming ten.
     rank = math.ceil(round(level * (n + 1), 9))
     if rank > n:
+        reachable = math.floor(1000 * n / (n + 1)) / 1000
         needed = math.ceil(round(level / (1 - level), 9)) if level < 1 else math.inf
         raise CalibrationError(
             f"{n} calibration rows for intervals at level {level:g}",
             expected=f"at least {needed}",
-            fix=f"a level of at most {n / (n + 1):.3g}, more target rows, or a learner without Conformal",
+            fix=f"a level of at most {reachable:g}, more target rows, or a learner without Conformal",
         )
     return max(rank, 1)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mfmat.cells import find_missing, is_missing, make_problem, read_numbers
 from mfmat.data import Data, material_keys
 from mfmat.errors import MfmatWarning, Problem, SchemaError, TableError, UnknownNameError, nearest, warn
 from mfmat.features.featurizer import Featurizer
@@ -121,9 +122,11 @@ class Schema(Value, kind="schema"):
         schema = self.settle(table)
         X, problems = schema._features(table)
         fidelity, unknown = _fidelities(table, self.source, self.sources)
-        values, not_numbers = _numbers(table, self.value)
+        values, not_numbers = read_numbers(table[self.value])
         noise, bad_noise = _noise(table, self.noise)
-        good = _keep(len(table), problems + unknown + not_numbers + bad_noise, on_error)
+        nameless = [p for column in (self.material, self.group) if column for p in find_missing(table[column])]
+        problems = problems + unknown + not_numbers + bad_noise + nameless
+        good = _keep(len(table), problems, on_error)
         X = torch.cat([X, torch.from_numpy(fidelity)[:, None].double()], dim=1)[good]
         keys = material_keys(X, schema.material_column)
         merged = merge(np.column_stack([keys.numpy(), fidelity[good]]), values[good], noise[good])
@@ -138,7 +141,7 @@ class Schema(Value, kind="schema"):
             rows=torch.from_numpy(good[merged.first]),
             counts=torch.from_numpy(merged.counts),
             material=schema.material_column,
-            skipped=tuple(problems + unknown + not_numbers + bad_noise),
+            skipped=tuple(problems),
         )
 
     def encode(
@@ -185,6 +188,12 @@ class Schema(Value, kind="schema"):
         return self.sources.index(name)
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns whose cells must be numbers."""
+        read = [column for featurizer in self.featurizers for column in featurizer.numbers]
+        return (*read, self.value, *([self.noise] if self.noise else []))
+
+    @property
     def material_column(self) -> int | None:
         """The column of X that names the material; None where all inputs together do."""
         return max(view.stop for view in self.views.values()) if self.material else None
@@ -213,6 +222,12 @@ class Schema(Value, kind="schema"):
 
     def _require(self, table: pd.DataFrame, columns: Sequence[str]) -> None:
         for column in columns:
+            if list(table.columns).count(column) > 1:
+                raise TableError(
+                    f"a table with the column {column!r} more than once",
+                    expected="columns of different names",
+                    fix="rename or drop one of them",
+                )
             if column not in table.columns:
                 known = ", ".join(map(repr, table.columns))
                 raise TableError(
@@ -274,37 +289,24 @@ def _fidelities(
     return codes, [Problem(i, table.index[i], column, cells[i], what(cells[i])) for i in unknown]
 
 
-def _numbers(table: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], list[Problem]]:
-    cells = table[column]
-    parsed = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    text = np.array([isinstance(cell, str) for cell in cells])
-    bad = np.flatnonzero(text | ~np.isfinite(parsed)).tolist()
-
-    def what(i: int) -> str:
-        if text[i]:
-            return "text where a number belongs"
-        return "a missing value" if np.isnan(parsed[i]) else "not finite"
-
-    return parsed, [Problem(i, table.index[i], column, cells.iloc[i], what(i)) for i in bad]
-
-
 def _noise(table: pd.DataFrame, column: str | None) -> tuple[NDArray[np.float64], list[Problem]]:
     if column is None:
         return np.full(len(table), np.nan), []
-    noise, problems = _numbers(table, column)
-    problems = [problem for problem in problems if problem.what != "a missing value"]
+    noise, problems = read_numbers(table[column])
+    problems = [problem for problem in problems if not is_missing(problem.value)]
     negative = np.flatnonzero(noise < 0).tolist()
-    what = "a negative standard deviation"
-    return noise, problems + [Problem(i, table.index[i], column, noise[i], what) for i in negative]
+    return noise, problems + [make_problem(table[column], i, "a negative standard deviation") for i in negative]
 
 
 def _identities(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    # Rows without an id are new materials, each its own.
+    new = -1.0 - np.arange(len(table), dtype=np.float64)[:, None]
     if column not in table.columns:
-        # Rows without an id are new materials, each its own.
-        return -1.0 - np.arange(len(table), dtype=np.float64)[:, None]
+        return new
     hashes = pd.util.hash_array(table[column].astype(str).to_numpy(dtype=object))
     # 52 bits are what a float holds exactly.
-    return (hashes >> np.uint64(12)).astype(np.float64)[:, None]
+    named = (hashes >> np.uint64(12)).astype(np.float64)[:, None]
+    return np.where(table[column].isna().to_numpy()[:, None], new, named)
 
 
 def _keep(n: int, problems: list[Problem], on_error: OnError) -> NDArray[np.int64]:

@@ -86,14 +86,12 @@ def _choose(surrogate: Surrogate, acquisition: Acquisition, pairs: Tensor, candi
     keys = material_keys(pairs, schema.material_column)
     chosen: list[Choice] = []
     left = torch.ones(len(pairs), dtype=torch.bool)
-    for _ in range(n):
-        utility = torch.cat(
-            [acquisition.log_utility(model, part, candidates) for part in pairs.split(CHUNK)] or [costs]
-        )
+    for _ in range(min(n, len(pairs))):
+        utility = torch.cat([acquisition.log_utility(model, part, candidates) for part in pairs.split(CHUNK)])
         score = utility - torch.where(free, 0.0, costs.log())
         # Free pairs come before all that have a price, whatever their score.
         rank = torch.where(left & (utility > -math.inf), score + torch.where(free, 1e9, 0.0), -math.inf)
-        if not len(rank) or rank.max() == -math.inf:
+        if rank.max() == -math.inf:
             break
         best = int(rank.argmax())
         same = (keys == keys[best]) & left & (fidelity != fidelity[best])
@@ -126,7 +124,7 @@ def _unmeasured(surrogate: Surrogate, candidates: Tensor) -> tuple[Tensor, Tenso
     """Every (candidate, source) pair without a value yet, and the candidate's position."""
     keys = material_keys(candidates, surrogate.schema.material_column)
     # Of candidates that are one material, the first stands for all.
-    first = torch.tensor([keys.tolist().index(key) == i for i, key in enumerate(keys.tolist())])
+    first = torch.from_numpy(~pd.Series(keys.numpy()).duplicated().to_numpy())
     pairs, position = [], []
     for fidelity, name in enumerate(surrogate.schema.sources):
         seen = torch.tensor(surrogate.card["seen"][name], dtype=torch.long)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -141,11 +142,22 @@ class Surrogate:
 def fit(
     table: pd.DataFrame, schema: Schema, recipe: Learner | None = None, *, on_error: OnError = "raise"
 ) -> Surrogate:
-    """Fit a recipe (`Auto()` unless given) to a table.
+    """Fit a recipe to a table.
+
+    Args:
+        table: one value a row; columns that the schema does not name are ignored.
+        schema: what the columns mean.
+        recipe: any learner; `Auto()` unless given.
+        on_error: `"raise"`, or `"skip"` to leave out rows that cannot be read, with a warning.
 
     Raises:
         TableError: an empty table, a missing column, or cells that cannot be read (all are named).
         FitError: a learner that cannot be fitted to these rows.
+
+    >>> import pandas as pd, mfmat as mf
+    >>> table = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "y": [0.1, 0.9, 2.1, 2.9]})
+    >>> mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.GP()).schema.sources
+    ('y',)
     """
     recipe = recipe or Auto()
     schema = schema.settle(table)
@@ -164,6 +176,9 @@ def fit(
 
 def load(path: str | Path) -> Surrogate:
     """The surrogate saved at `path`, with predictions equal to those saved with it.
+
+    Args:
+        path: the folder that `Surrogate.save` wrote.
 
     Raises:
         SavedFileError: missing, cut short, altered or newer files, or predictions that differ.
@@ -249,4 +264,6 @@ def _text(table: pd.DataFrame) -> pd.DataFrame:
 
 def _plain(cell: Any) -> Any:
     cell = cell.item() if isinstance(cell, np.generic) else cell
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return str(cell)
     return cell if isinstance(cell, bool | int | float | str) else str(cell)

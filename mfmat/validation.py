@@ -51,10 +51,7 @@ def cross_validate(
         FitError: fewer than two compounds in the target.
     """
     schema = schema.settle(table)
-    data = schema.data(table, on_error=on_error)
-    parts = data.split(folds, seed)
-    if len(parts) < 2:
-        raise FitError(f"{len(parts)} target compounds", expected="at least 2", fix="measure more in the target")
+    data, parts = _parts(schema.data(table, on_error=on_error), folds, seed)
     task = partial(_fold, recipe or Auto(), schema, data, level)
     results = executor.map(task, parts) if executor else map(task, parts)
     predicted = pd.concat([result.assign(fold=k) for k, result in enumerate(results)])
@@ -68,9 +65,8 @@ def train_median(
     table: pd.DataFrame, schema: Schema, *, folds: int = 5, level: float = 0.9, seed: int = 0
 ) -> pd.DataFrame:
     """The baseline that looks at no input: the training values' median and quantiles, on the same folds."""
-    schema = schema.settle(table)
-    data = schema.data(table)
-    parts, results = data.split(folds, seed), []
+    data, parts = _parts(schema.data(table), folds, seed)
+    results = []
     for k, part in enumerate(parts):
         rest = data.without(part)
         values = rest.Y[rest.fidelity == rest.target, 0]
@@ -96,6 +92,13 @@ def calibration(predicted: pd.DataFrame) -> pd.DataFrame:
     """The calibration curve of a table of `cross_validate`: nominal levels and observed shares."""
     levels, observed = calibration_curve(torch.tensor(predicted["pit"].tolist(), dtype=torch.double))
     return pd.DataFrame({"level": levels.numpy(), "observed": observed.numpy()})
+
+
+def _parts(data: Data, folds: int, seed: int) -> tuple[Data, list[Tensor]]:
+    parts = data.split(folds, seed)
+    if len(parts) < 2:
+        raise FitError(f"{len(parts)} target compounds", expected="at least 2", fix="measure more in the target")
+    return data, parts
 
 
 def _fold(recipe: Learner, schema: Schema, data: Data, level: float, part: Tensor) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from mfmat.learner import FittedModel
 CHUNK = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VarianceReduction(Acquisition, kind="variance_reduction"):
     r"""Mean reduction of the target's variance over the pool, exact for a Gaussian joint distribution.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 import torch
@@ -45,6 +45,7 @@ class Conformal(Learner, kind="conformal"):
     """
 
     learner: Learner
+    _: KW_ONLY
     form: Literal["cross", "split"] = "cross"
     folds: int = 5
     seed: int = 0

@@ -23,7 +23,7 @@ BOUNDS = {"log_noise": (-14.0, 3.0), "log_weight": (-10.0, 6.0), "log_length": (
 """Where a line search may look; the priors keep the optimum far inside."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GP(Expert, kind="gp"):
     r"""Exact Gaussian process regression with a kernel over views.
 

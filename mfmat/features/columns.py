@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mfmat.cells import is_missing, make_problem, read_numbers
 from mfmat.errors import Problem, SchemaError
-from mfmat.features.cells import is_missing, make_problem
 from mfmat.features.featurizer import Featurizer
+
+HINT = " (convert it with pandas.to_numeric, or declare the column in categories)"
 
 
 @dataclass(frozen=True, init=False)
@@ -67,6 +67,11 @@ class Columns(Featurizer, kind="columns"):
         return (*self.names, *self.categories)
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numeric columns."""
+        return self.names
+
+    @property
     def views(self) -> dict[str, tuple[str, ...]]:
         """`numeric` and `categories`, whichever has features."""
         levels = tuple(f"{column}={level}" for column, known in self.categories.items() for level in known)
@@ -82,39 +87,16 @@ class Columns(Featurizer, kind="columns"):
     def encode(self, table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
         """Numbers (n x d) and the cells that cannot be read."""
         problems: list[Problem] = []
-        blocks = [_numbers(table[column], problems)[:, None] for column in self.names]
+        blocks = []
+        for column in self.names:
+            numbers, bad = read_numbers(table[column], HINT)
+            blocks.append(numbers[:, None])
+            problems += bad
         for column, levels in self.settle(table).categories.items():
             blocks.append(_one_hot(table[column], levels, problems))
         X = np.hstack(blocks)
         X[[problem.position for problem in problems]] = np.nan
         return X, sorted(problems, key=lambda problem: problem.position)
-
-
-def _numbers(column: pd.Series, problems: list[Problem]) -> NDArray[np.float64]:
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
-        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        numbers = np.array([_number(cell) for cell in column], dtype=np.float64)
-    for position in np.flatnonzero(~np.isfinite(numbers)):
-        problems.append(make_problem(column, int(position), _fault(column.iloc[position])))
-    return numbers
-
-
-def _number(cell: object) -> float:
-    if not isinstance(cell, Real | np.bool_):
-        return math.nan
-    try:
-        return float(cell)
-    except OverflowError:
-        return math.inf
-
-
-def _fault(cell: object) -> str:
-    if isinstance(cell, str):
-        return "text in a number column (convert it with pandas.to_numeric, or declare the column in categories)"
-    if is_missing(cell):
-        return "number missing"
-    return "not finite" if isinstance(cell, Real) else "not a number"
 
 
 def _one_hot(column: pd.Series, levels: tuple[str, ...], problems: list[Problem]) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mfmat.cells import is_missing, make_problem
 from mfmat.errors import Problem, SchemaError
-from mfmat.features.cells import is_missing, make_problem
 from mfmat.features.elements import load_elements
 from mfmat.features.featurizer import Featurizer
 from mfmat.features.formulas import read_formula, write_formula

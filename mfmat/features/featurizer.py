@@ -27,6 +27,11 @@ class Featurizer(Value, ABC):
         """The table's columns that are read."""
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        """Those of `columns` whose cells must be numbers."""
+        return ()
+
+    @property
     @abstractmethod
     def views(self) -> dict[str, tuple[str, ...]]:
         """Each view's name and the names of its features, in the order of `encode`'s columns."""

@@ -116,8 +116,9 @@ def band(n: int, levels: NDArray[np.float64], chance: float = 0.95) -> tuple[NDA
     """
     tail = (1 - chance) / 2
     low, high = (np.clip(np.ceil(bdtrik(share, n, levels)), 0, n) / n for share in (tail, 1 - tail))
-    # At level 1 every row is inside, which the inverse leaves undefined.
-    return np.where(levels < 1, low, 1.0), np.where(levels < 1, high, 1.0)
+    # At levels 0 and 1 no row or every row is inside, which the inverse leaves undefined.
+    sure = (levels <= 0) | (levels >= 1)
+    return np.where(sure, levels, low), np.where(sure, levels, high)
 
 
 def gain(ours: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 
 import torch
@@ -32,7 +32,7 @@ class Difference(Learner, kind="difference"):
 
     Args:
         members: one learner for every source, or one for each source in order of trust.
-        leave_out: sources whose rows are not used.
+        leave_out: sources that no other stands on; their own rows still tell what they would say.
         rounds: times that slope and correction are learned in turn.
 
     Raises:
@@ -47,6 +47,7 @@ class Difference(Learner, kind="difference"):
     """
 
     members: tuple[Learner, ...]
+    _: KW_ONLY
     leave_out: tuple[str, ...] = ()
     rounds: int = 2
 
@@ -61,8 +62,8 @@ class Difference(Learner, kind="difference"):
         """One chain for each fold of target rows; the levels below, which no fold touches, are fitted once."""
         if any(bool((data.fidelity[fold] < data.target).any()) for fold in folds):
             return super().cross_fit(data, folds, executor)
-        top = partial(self._top, lower=self._lower(self._used(data)))
-        parts = [self._used(data.without(fold)) for fold in folds]
+        top = partial(self._top, lower=self._lower(data))
+        parts = [data.without(fold) for fold in folds]
         return list(executor.map(top, parts)) if executor else [top(part) for part in parts]
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> DifferenceModel:
@@ -74,17 +75,13 @@ class Difference(Learner, kind="difference"):
             levels.append(Level(model, fact["parent"], link, state[f"keys_{i}"], state[f"values_{i}"]))
         return DifferenceModel(levels, facts).eval()
 
-    def _used(self, data: Data) -> Data:
+    def _lower(self, data: Data) -> list[Level]:
         if unknown := set(self.leave_out) - set(data.sources[:-1]):
             raise UnknownNameError(
                 f"leave_out={min(unknown)!r}",
                 expected=f"some of {', '.join(map(repr, data.sources[:-1]))}",
                 fix="name a source that is not the target",
             )
-        left_out = torch.tensor([name in self.leave_out for name in data.sources])
-        return data.take(~left_out[data.fidelity])
-
-    def _lower(self, data: Data) -> list[Level]:
         levels: list[Level] = []
         for fidelity in range(data.target):
             levels.append(self._level(data, fidelity, levels))
@@ -98,7 +95,8 @@ class Difference(Learner, kind="difference"):
         rows = data.at(fidelity)
         keys, order = material_keys(rows.X, data.material).sort()
         values = rows.Y[order, 0]
-        parent = max((i for i, level in enumerate(lower) if len(level.keys)), default=None)
+        firm = [i for i, level in enumerate(lower) if len(level.keys) and data.sources[i] not in self.leave_out]
+        parent = max(firm, default=None)
         if parent is None:
             return Level(member.fit(rows), None, None, keys, values)
         standards = data.standards()

@@ -60,11 +60,14 @@ def regress(y: Tensor, predicted: Tensor, surprise: Tensor, scales: tuple[float,
     covariance = torch.linalg.inv(H.mT @ inverse[:, :3] + torch.diag(precision))
     beta = covariance @ (H.mT @ inverse[:, 3] + precision * believed)
     slope, carried = float(beta[1]), float(beta[2])
-    trust = min(max(carried / slope, 0.0), MOST_TRUST) if abs(slope) > 1e-6 * ratio else MOST_TRUST
+    # Where no cheap value was measured beside a target value, what it would carry over is part of the noise.
+    told = bool((surprise != 0).any()) and abs(slope) > 1e-6 * ratio
+    trust = min(max(carried / slope, 0.0), MOST_TRUST) if told else 0.0
     z = predicted + trust * surprise
     return Link(slope, trust, float(covariance[1, 1]), float(z.mean()) if len(z) else 0.0)
 
 
 def design(predicted: Tensor, surprise: Tensor) -> Tensor:
-    """The regression's columns: 1, p, c - p (n x 3)."""
-    return torch.stack([torch.ones_like(predicted), predicted, surprise], dim=1)
+    """The regression's columns: 1, p about its mean, c - p (n x 3)."""
+    departure = predicted - predicted.sum() / max(len(predicted), 1)
+    return torch.stack([torch.ones_like(predicted), departure, surprise], dim=1)

@@ -285,9 +285,3 @@ def test_the_installed_command_fails_with_one_line(folder: Path) -> None:
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert "row 1 (number 1), column 'formula'" in result.stderr
-
-
-def test_the_installed_command_says_what_is_wrong_with_its_usage(folder: Path) -> None:
-    result = subprocess.run([COMMAND, *FIT, "--cost", "hse"], capture_output=True, text=True, check=False)
-    assert result.returncode == 2
-    assert "SOURCE=PRICE" in result.stderr

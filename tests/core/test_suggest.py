@@ -284,7 +284,7 @@ def test_what_is_suggested_can_be_measured_and_fitted(surrogate: mf.Surrogate, p
 
 def test_candidates_that_cannot_be_read_are_named(surrogate: mf.Surrogate) -> None:
     pool = pd.DataFrame({"x": [0.1, float("nan"), 0.9]}, index=["a", "b", "c"])
-    with pytest.raises(TableError, match=r"row 'b' \(number 1\), column 'x': number missing"):
+    with pytest.raises(TableError, match=r"row 'b' \(number 1\), column 'x': a missing value"):
         mf.suggest(surrogate, pool)
 
 

@@ -49,7 +49,7 @@ def test_only_views_with_features_are_listed() -> None:
 @pytest.mark.parametrize(
     ("cell", "what"),
     [
-        ("1.5", "text in a number column"),
+        ("1.5", "text where a number belongs"),
         ("hot", "declare the column in categories"),
         ("", "text"),
         (None, "missing"),
@@ -85,7 +85,7 @@ def test_any_number_dtype_will_do(dtype: str) -> None:
 
 def test_a_gap_in_a_nullable_column_is_a_problem() -> None:
     _, problems = Columns("x").encode(pd.DataFrame({"x": pd.Series([1, None], dtype="Int64")}))
-    assert [problem.what for problem in problems] == ["number missing"]
+    assert [problem.what for problem in problems] == ["a missing value"]
 
 
 def test_an_unknown_level_names_the_known_ones() -> None:

@@ -38,7 +38,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_importing_mfmat_loads_nothing_heavy() -> None:
-    heavy = ("torch", "botorch", "gpytorch", "pandas", "numpy", "matplotlib", "plotly")
+    heavy = ("torch", "botorch", "gpytorch", "pandas", "numpy", "matplotlib")
     code = f"import sys, mfmat; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
