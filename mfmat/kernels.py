@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from gpytorch.kernels import Kernel
 from torch import Tensor
 
 Family = Literal["matern12", "matern32", "matern52", "rbf"]
+Placed = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,16 @@ class ViewKernel(Kernel):  # type: ignore[misc]
             if varying.any():
                 self.scale[view] = torch.where(varying, block, block[varying].median())
 
-    def squares(self, x1: Tensor, x2: Tensor) -> Tensor:
-        """Squared distance in each view: (b x q x d, b x p x d) to v x b x q x p."""
+    def place(self, x: Tensor) -> list[Placed]:
+        """Rows (b x q x d) as they lie in each view, with their squared norms, to be compared many times."""
         relevance = self.log_relevance.exp() if len(self.log_relevance) else 1.0
-        a, b = ((x - self.centre) / self.scale * relevance for x in (x1, x2))
-        return torch.stack([_square(a[..., v], b[..., v]) / max(v.stop - v.start, 1) for v in self.views.values()])
+        scaled = (x - self.centre) / self.scale * relevance
+        parts = [scaled[..., view] / max(view.stop - view.start, 1) ** 0.5 for view in self.views.values()]
+        return [(part, part.square().sum(-1)) for part in parts]
+
+    def squares(self, here: Sequence[Placed], there: Sequence[Placed]) -> Tensor:
+        """Squared distance in each view, of placed rows (b x q and b x p, to v x b x q x p)."""
+        return torch.stack([_square(a, b) for a, b in zip(here, there, strict=True)])
 
     def covariance(self, squares: Tensor) -> Tensor:
         """The kernel from each view's squared distances (v x b x q x p to b x q x p)."""
@@ -143,7 +149,7 @@ class ViewKernel(Kernel):  # type: ignore[misc]
         """GPyTorch's contract; the diagonal is the prior variance."""
         if diag:
             return self.variance.expand(x1.shape[:-1])
-        return self.covariance(self.squares(x1, x2))
+        return self.covariance(self.squares(self.place(x1), self.place(x2)))
 
     def log_prior(self) -> Tensor:
         """The logarithm of the prior density of the parameters, up to a constant."""
@@ -153,7 +159,7 @@ class ViewKernel(Kernel):  # type: ignore[misc]
         return -0.5 * (scores + (self.log_relevance / 0.5).square().sum())
 
 
-def _square(a: Tensor, b: Tensor) -> Tensor:
-    ends = a.square().sum(-1, keepdim=True) + b.square().sum(-1).unsqueeze(-2)
+def _square(a: Placed, b: Placed) -> Tensor:
+    ends = a[1].unsqueeze(-1) + b[1].unsqueeze(-2)
     # The floor keeps the square root differentiable where two rows are equal.
-    return (ends - 2 * (a @ b.mT)).clamp_min(1e-20)
+    return torch.sub(ends, a[0] @ b[0].mT, alpha=2).clamp_min(1e-20)

@@ -202,9 +202,10 @@ def load(path: str | Path) -> Surrogate:
 
 def _golden(schema: Schema, model: FittedModel, rows: pd.DataFrame) -> list[list[float]]:
     X, _ = schema.encode(rows)
-    with torch.no_grad():
-        posterior = FittedModel.posterior(model, X, observation_noise=True)
-    return torch.cat([posterior.mean, posterior.variance], dim=-1)[:, 0].tolist()
+    # With gradients on, all of it is in double precision, as other machines will find it.
+    posterior = FittedModel.posterior(model, X, observation_noise=True)
+    said: list[list[float]] = torch.cat([posterior.mean, posterior.variance], dim=-1)[:, 0].tolist()
+    return said
 
 
 def _card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel) -> dict[str, Any]:

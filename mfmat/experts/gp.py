@@ -12,13 +12,15 @@ from torch import Tensor
 from mfmat.data import Data
 from mfmat.descent import descend
 from mfmat.errors import FitError
-from mfmat.kernels import Family, ViewKernel
+from mfmat.kernels import Family, Placed, ViewKernel
 from mfmat.learner import Expert, Facts, FittedModel
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
 
 NOISE_FLOOR = 1e-6
 """Variance added to every row, in standardised units: keeps the covariance of noise-free rows invertible."""
+SINGLE = 1e-3
+"""Noise (variance, standardised) above which tables are predicted with variances in single precision."""
 BOUNDS = {"log_noise": (-14.0, 3.0), "log_weight": (-10.0, 6.0), "log_length": (-5.0, 8.0), "log_joint": (-5.0, 8.0)}
 """Where a line search may look; the priors keep the optimum far inside."""
 
@@ -82,6 +84,26 @@ class GP(Expert, kind="gp"):
             model.learn(chosen, self.steps, data.trend)
 
 
+@dataclass(frozen=True)
+class Conditioned:
+    """What follows from the rows a process is conditioned on: the factor of their covariance, their least noise."""
+
+    placed: list[Placed]
+    factor: Tensor
+    single: Tensor
+    weights: Tensor
+    noise: float
+
+    def explained(self, cross: Tensor) -> Tensor:
+        """How much of the prior variance the rows explain, for each of n new rows (covariances n x rows)."""
+        factor = self.factor
+        if self.noise > SINGLE and not torch.is_grad_enabled():
+            # Single precision is twice as fast, and its rounding (1e-6) far below the noise.
+            factor, cross = self.single, cross.float()
+        reach: Tensor = torch.linalg.solve_triangular(factor, cross.mT, upper=False)
+        return reach.square().sum(0).double()
+
+
 class GPModel(FittedModel):
     """A fitted Gaussian process: its kernel, its noise, and the rows that it is conditioned on."""
 
@@ -108,7 +130,7 @@ class GPModel(FittedModel):
         scales = torch.tensor(facts["scales"]).double().reshape(m, 2)
         self.register_buffer("centre", scales[:, 0], persistent=False)
         self.register_buffer("scale", scales[:, 1], persistent=False)
-        self._root: tuple[Tensor, Tensor] | None = None
+        self._rows: Conditioned | None = None
 
     def hold(self, data: Data) -> None:
         """Take in the rows, standardised for each source."""
@@ -131,7 +153,8 @@ class GPModel(FittedModel):
         fixed = H @ H.mT
 
         def squares() -> Tensor:
-            return self.kernel.squares(X[:, :-1], X[:, :-1])[:, i, j]
+            placed = self.kernel.place(X[:, :-1])
+            return self.kernel.squares(placed, placed)[:, i, j]
 
         cached = None if len(self.kernel.log_relevance) else squares().detach()
 
@@ -149,20 +172,21 @@ class GPModel(FittedModel):
             return loss - prior.detach(), list(gradients)
 
         descend(closure, parameters, BOUNDS, steps)
-        self._root = None
+        self._rows = None
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`."""
-        factor, weights = self._conditioned()
+        rows = self._conditioned()
         x, batch, q = X[..., :-1], X.shape[:-2], X.shape[-2]
-        cross = self.kernel.forward(x.reshape(-1, x.shape[-1]), self.train_X[:, :-1])
-        reach = torch.linalg.solve_triangular(factor, cross.mT, upper=False)
-        mean = (cross @ weights).reshape(*batch, q)
+        placed = self.kernel.place(x.reshape(-1, x.shape[-1]))
+        cross = self.kernel.covariance(self.kernel.squares(placed, rows.placed))
+        mean = (cross @ rows.weights).reshape(*batch, q)
         if q == 1:
-            prior = self.kernel.forward(x, x, diag=True)
-            covariance = (prior.reshape(-1) - reach.square().sum(0)).reshape(*batch, 1, 1)
+            known = rows.explained(cross)
+            covariance = (self.kernel.variance - known).reshape(*batch, 1, 1)
         else:
-            blocks = reach.reshape(len(factor), batch.numel(), q).transpose(0, 1)
+            reach = torch.linalg.solve_triangular(rows.factor, cross.mT, upper=False)
+            blocks = reach.reshape(len(rows.factor), batch.numel(), q).transpose(0, 1)
             covariance = self.kernel.forward(x, x) - (blocks.mT @ blocks).reshape(*batch, q, q)
         s = self._source(X)
         scale = self.scale[s]
@@ -177,7 +201,7 @@ class GPModel(FittedModel):
 
     def solve(self, B: Tensor) -> Tensor:
         """See `FittedModel.solve`."""
-        factor, _ = self._conditioned()
+        factor = self._conditioned().factor
         scale = self.scale[self.train_X[:, -1].long()][:, None]
         return torch.cholesky_solve(B / scale, factor) / scale
 
@@ -188,18 +212,19 @@ class GPModel(FittedModel):
         learned = self.log_noise.exp()[self.train_X[rows, -1].long()]
         return NOISE_FLOOR + self.extra[rows] + torch.where(self.known[rows], 0.0, learned)
 
-    def _conditioned(self) -> tuple[Tensor, Tensor]:
-        if self._root is None:
+    def _conditioned(self) -> Conditioned:
+        if self._rows is None:
             with torch.no_grad():
-                x, every = self.train_X[:, :-1], torch.arange(len(self.train_X))
-                K = self.kernel.forward(x, x) + torch.diag(self._noise_of(every))
-                factor = root(K)
-                self._root = factor, torch.cholesky_solve(self.residuals[:, None], factor)[:, 0]
-        return self._root
+                placed, every = self.kernel.place(self.train_X[:, :-1]), torch.arange(len(self.train_X))
+                noise = self._noise_of(every)
+                factor = root(self.kernel.covariance(self.kernel.squares(placed, placed)) + torch.diag(noise))
+                weights = torch.cholesky_solve(self.residuals[:, None], factor)[:, 0]
+                self._rows = Conditioned(placed, factor, factor.float(), weights, min(noise.tolist(), default=0.0))
+        return self._rows
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """As torch's, forgetting what was computed from the earlier state."""
-        self._root = None
+        self._rows = None
         return super().load_state_dict(*args, **kwargs)
 
 

@@ -132,7 +132,7 @@ def test_large_offsets_of_a_column_do_not_round_distances_away() -> None:
     kernel.measure(X)
     plain = ViewKernel({"a": slice(0, 1)}, 1)
     plain.measure(X - 1e9)
-    torch.testing.assert_close(kernel.squares(X, X), plain.squares(X - 1e9, X - 1e9))
+    torch.testing.assert_close(kernel(X, X).to_dense(), plain(X - 1e9, X - 1e9).to_dense())
 
 
 def test_an_element_not_seen_before_is_far_away() -> None:
@@ -210,3 +210,23 @@ def test_no_rows_at_all_give_the_prior() -> None:
     said = mf.GP().fit(empty).posterior(data.X.unsqueeze(1))
     torch.testing.assert_close(said.mean, torch.full((5, 1, 1), 3.0).double())
     torch.testing.assert_close(said.variance.sqrt(), torch.full((5, 1, 1), 2.0).double())
+
+
+def test_single_precision_of_tables_is_far_below_the_noise() -> None:
+    data = rows(300, noise=0.3)
+    model = mf.GP().fit(data)
+    X = rows(200, seed=7).X.unsqueeze(1)
+    double = model.posterior(X, observation_noise=True).variance.detach()
+    with torch.no_grad():
+        single = model.posterior(X, observation_noise=True).variance
+    assert not torch.equal(single, double)
+    torch.testing.assert_close(single, double, rtol=1e-5, atol=0)
+
+
+def test_without_noise_tables_stay_in_double_precision() -> None:
+    data = replace(rows(100, noise=0.0), known=torch.ones(100, dtype=torch.bool))
+    model = mf.GP().fit(data)
+    X = rows(50, seed=7).X.unsqueeze(1)
+    double = model.posterior(X).variance.detach()
+    with torch.no_grad():
+        assert torch.equal(model.posterior(X).variance, double)
