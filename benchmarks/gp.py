@@ -23,7 +23,7 @@ from mfmat import metrics
 from mfmat.data import Data
 
 COLUMNS, ROWS = 132, 2000
-TASKS = {"experimental formation energy": "expt-formation-energy", "experimental band gap": "mf-bandgap"}
+TASKS = {"experimental band gap": "mf-bandgap", "experimental formation energy": "expt-formation-energy"}
 
 
 def split(task: str) -> tuple[Data, Data]:
@@ -80,8 +80,9 @@ def main() -> None:
                 }
             )
             print(rows[-1], flush=True)
-    ratios = [theirs["fit_s"] / ours["fit_s"] for ours, theirs in zip(rows[::2], rows[1::2], strict=True)]
-    record("gp", rows, says=f"GP fits {ratios[0]:.0f} and {ratios[1]:.0f} times as fast as SingleTaskGP.")
+        # Kept after each table: the second takes its time.
+        times = [f"{b['fit_s'] / a['fit_s']:.0f}" for a, b in zip(rows[::2], rows[1::2], strict=True)]
+        record("gp", rows, says=f"GP fits {' and '.join(times)} times as fast as SingleTaskGP.")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
 from mfmat.metrics import gaussian_crps
 from mfmat.stacks.difference import Difference
 from mfmat.stacks.target_only import TargetOnly
-from mfmat.types import Rows, Values
+from mfmat.types import Rows
 
 FEWEST = 10
 """Target compounds below which nothing is held out: neither a comparison nor a calibration would mean anything."""
@@ -119,7 +119,7 @@ class AutoModel(WrappedModel):
         """That of the chosen model, calibrated where it is."""
         return self.inner.posterior(X, *args, **kwargs)
 
-    def condition_on_observations(self, X: Rows, Y: Values, **kwargs: Any) -> FittedModel:
+    def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
         """See `FittedModel.condition_on_observations`."""
         return self.inner.condition_on_observations(X, Y, **kwargs)
 

@@ -32,7 +32,7 @@ class Radial:
     slope: Callable[[Tensor, Tensor], Tensor]
 
 
-_families = {
+FAMILIES = {
     "matern12": Radial(1.0, torch.sqrt, None, lambda r, decay: -0.5 * decay / r),
     "matern32": Radial(3.0, torch.sqrt, lambda r: r + 1, lambda r, decay: -0.5 * decay),
     "matern52": Radial(
@@ -89,7 +89,7 @@ class ViewKernel(Kernel):  # type: ignore[misc]
 
     def __init__(self, views: Mapping[str, slice], width: int, family: Family = "matern52", ard: bool = False) -> None:
         super().__init__()
-        self.views, self.radial = dict(views), _families[family]
+        self.views, self.radial = dict(views), FAMILIES[family]
         count = len(self.views)
         self.terms = count + (count > 1)
         self.log_weight = torch.nn.Parameter(torch.full((self.terms,), math.log(1.0 / self.terms)).double())

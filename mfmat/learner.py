@@ -15,7 +15,7 @@ from torch import Tensor
 from mfmat.data import Data
 from mfmat.errors import SchemaError
 from mfmat.posteriors import ConformalPosterior, normal, root
-from mfmat.types import Covariance, Flags, Rows, Values
+from mfmat.types import Covariance, Flags, Rows
 from mfmat.values import Value
 
 Facts = dict[str, Any]
@@ -79,7 +79,7 @@ class FittedModel(Model, ABC):
         """What was predicted of held-out rows: n x 5 (position in the table, y, median, mean, std), where kept."""
         return None
 
-    def condition_on_observations(self, X: Rows, Y: Values, **kwargs: Any) -> FittedModel:
+    def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
         """This model after q more measurements (X: b x q x (d+1), Y: s x b x q x 1), without refitting."""
         return ConditionedModel(self, X, Y)
 
@@ -104,7 +104,7 @@ class ConditionedModel(FittedModel):
     its fidelities, and the rows that it was fitted to need not be touched.
     """
 
-    def __init__(self, base: FittedModel, X: Rows, Y: Values) -> None:
+    def __init__(self, base: FittedModel, X: Rows, Y: Tensor) -> None:
         super().__init__()
         self.base, self.facts = base, base.facts
         self.X, self.Y = X, Y[..., 0]

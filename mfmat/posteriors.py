@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from botorch.posteriors import GPyTorchPosterior, Posterior
@@ -17,6 +17,7 @@ from mfmat.errors import CalibrationError
 from mfmat.types import Covariance, Values
 
 
+@runtime_checkable
 class RowPosterior(Protocol):
     """What every posterior of this house answers for each row; BoTorch's Gaussian one does."""
 

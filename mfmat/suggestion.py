@@ -96,7 +96,7 @@ def _choose(surrogate: Surrogate, acquisition: Acquisition, pairs: Tensor, candi
         best = int(rank.argmax())
         same = (keys == keys[best]) & left & (fidelity != fidelity[best])
         others = {schema.sources[int(fidelity[i])]: math.exp(score[i]) for i in torch.nonzero(same).flatten()}
-        name, tells = schema.sources[int(fidelity[best])], _tells(model, pairs[best], int(candidates[0, -1]))
+        name, tells = schema.sources[int(fidelity[best])], _tells(model, pairs[[best]], int(candidates[0, -1]))
         chosen.append(
             Choice(best, name, float(costs[best]), math.exp(utility[best]), math.exp(score[best]), tells, others)
         )
@@ -114,7 +114,7 @@ def _believing(model: FittedModel, pairs: Tensor) -> FittedModel:
 
 def _tells(model: FittedModel, pair: Tensor, target: int) -> float:
     """The squared correlation of a measurement of this pair with the target's value of the same material."""
-    both = torch.stack([pair, at_fidelity(pair, target)])
+    both = torch.cat([pair, at_fidelity(pair, target)])
     with torch.no_grad():
         covariance = model.joint(both, torch.tensor([True, False]))[1]
     return float(covariance[0, 1] ** 2 / (covariance[0, 0] * covariance[1, 1]))

@@ -11,11 +11,11 @@ Rows = Float[Tensor, "*b q d1"]
 Values = Float[Tensor, "*b q 1"]
 """Y, mean, variance: b x q x 1."""
 
-Covariance = Float[Tensor, "*b q q"]
-"""Covariance among q joint rows."""
+Covariance = Float[Tensor, "*c q q"]
+"""Covariance among q joint rows; its batch may have gained s imagined measurements in front."""
 
-Flags = Bool[Tensor, "*b q"]
-"""One truth value per row."""
+Flags = Bool[Tensor, " q"]
+"""One truth value for each of the q joint rows, the same in every batch."""
 
 Codes = Int[Tensor, " n"]
 """One integer per row: a fidelity, a material, a group."""

@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from jaxtyping import config, install_import_hook
+
+# Where tensors live, shapes and types of every annotated call are checked while the tests run.
+TENSORS = "data posteriors metrics learner kernels descent experts stacks calibrators acquisitions auto suggestion"
+install_import_hook([f"mfmat.{name}" for name in TENSORS.split()], "beartype.beartype")
 
 # Sums differ in their last bits with the number of threads, and several test processes share the cores.
 torch.set_num_threads(1)
@@ -19,6 +24,14 @@ torch.set_num_threads(1)
 settings.register_profile("unhurried", deadline=None)
 settings.register_profile("continuous", deadline=None, derandomize=True)
 settings.load_profile("continuous" if os.environ.get("CI") else "unhurried")
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Calls as a user makes them, with nobody checking types before mfmat does."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from mfmat.data import Data
 from mfmat.errors import CalibrationError, SchemaError
 from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
 from mfmat.posteriors import ConformalPosterior, quantile
-from mfmat.types import Codes, Rows, Values
+from mfmat.types import Codes, Rows
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,6 @@ class ConformalModel(WrappedModel):
         spreads = torch.stack([posterior.variance.sqrt() for posterior in posteriors])
         return ConformalPosterior(base, centres, spreads, self.scores, self.member)
 
-    def condition_on_observations(self, X: Rows, Y: Values, **kwargs: Any) -> FittedModel:
+    def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
         """The learner's own model after more measurements; the calibration does not carry over to it."""
         return self.inner.condition_on_observations(X, Y, **kwargs)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mfmat.data import Data
 from mfmat.descent import descend
-from mfmat.errors import FitError
-from mfmat.kernels import Family, Placed, ViewKernel
+from mfmat.errors import FitError, UnknownNameError, nearest
+from mfmat.kernels import FAMILIES, Family, Placed, ViewKernel
 from mfmat.learner import Expert, Facts, FittedModel
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
@@ -65,6 +65,14 @@ class GP(Expert, kind="gp"):
     limit: int = 10_000
     steps: int = 100
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kernel not in FAMILIES:
+            raise UnknownNameError(
+                f"kernel={self.kernel!r}",
+                expected=f"one of {', '.join(map(repr, FAMILIES))}",
+                fix=nearest(self.kernel, FAMILIES) + 'GP(kernel="matern52")',
+            )
 
     def build(self, facts: Facts) -> GPModel:
         """An untrained model."""
@@ -127,7 +135,7 @@ class GPModel(FittedModel):
         self.register_buffer("extra", torch.zeros(n).double())
         self.register_buffer("known", torch.zeros(n, dtype=torch.bool))
         self.register_buffer("typical", torch.full((m,), math.nan).double())
-        scales = torch.tensor(facts["scales"]).double().reshape(m, 2)
+        scales = torch.tensor(facts["scales"], dtype=torch.double).reshape(m, 2)
         self.register_buffer("centre", scales[:, 0], persistent=False)
         self.register_buffer("scale", scales[:, 1], persistent=False)
         self._rows: Conditioned | None = None

@@ -27,7 +27,7 @@ class Level:
     keys: Codes
     values: Tensor
 
-    def measured(self, keys: Codes) -> tuple[Tensor, Tensor]:
+    def measured(self, keys: Tensor) -> tuple[Tensor, Tensor]:
         """Which of these materials were measured here, and their values (0 elsewhere)."""
         if not len(self.keys):
             return torch.zeros_like(keys, dtype=torch.bool), torch.zeros_like(keys, dtype=torch.double)
@@ -121,7 +121,7 @@ class DifferenceModel(StackModel):
                 trust[level.parent] = torch.where(weight[i] != 0, level.link.trust, trust[level.parent])
         return mean, covariance
 
-    def _handed(self, X: Rows, keys: Codes) -> tuple[list[Handed], list[Covariance]]:
+    def _handed(self, X: Rows, keys: Tensor) -> tuple[list[Handed], list[Covariance]]:
         """Each level's hand and the covariance of its own function, from the bottom up."""
         handed: list[Handed] = []
         covariances = []
@@ -142,7 +142,7 @@ class DifferenceModel(StackModel):
         links = [level.link for level in self.levels if level.parent == fidelity and level.link and len(level.keys)]
         return links[0].trust if links else 0.0
 
-    def _keys(self, X: Rows) -> Codes:
+    def _keys(self, X: Rows) -> Tensor:
         return material_keys(X.reshape(-1, X.shape[-1]), self.facts["material"]).reshape(X.shape[:-1])
 
 

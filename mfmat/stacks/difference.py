@@ -46,7 +46,7 @@ class Difference(Learner, kind="difference"):
     True
     """
 
-    members: tuple[Learner, ...]
+    members: Sequence[Learner]
     _: KW_ONLY
     leave_out: tuple[str, ...] = ()
     rounds: int = 2

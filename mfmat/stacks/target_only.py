@@ -49,7 +49,7 @@ class TargetOnlyModel(WrappedModel):
 
     def __init__(self, inner: FittedModel, facts: Facts) -> None:
         super().__init__(inner, **facts)
-        self.scales = torch.tensor(facts["scales"]).double().reshape(-1, 2)
+        self.scales = torch.tensor(facts["scales"], dtype=torch.double).reshape(-1, 2)
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`."""

@@ -96,6 +96,10 @@ class Skewed:
     """Median 1, mean 3."""
 
     mean = torch.full((1, 1, 1), 3.0, dtype=torch.double)
+    variance = torch.ones(1, 1, 1, dtype=torch.double)
+
+    def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
+        return self.mean
 
     def quantile(self, value: Tensor) -> Tensor:
         assert float(value) == 0.5

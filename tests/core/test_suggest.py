@@ -233,7 +233,7 @@ def test_improvement_is_the_expected_rise_of_the_targets_mean(surrogate: mf.Surr
     weight = torch.from_numpy(np.polynomial.hermite_e.hermegauss(200)[1]) / math.sqrt(2 * math.pi)
     log_utility = Improvement(best).log_utility(model, pairs, pool)
     for pair, found in zip(pairs, log_utility, strict=True):
-        target = at_fidelity(pair, 1)
+        target = at_fidelity(pair[None], 1)[0]
         mean, C = model.joint(torch.stack([pair, target]), torch.tensor([True, False]))
         # What the target's mean becomes for each outcome of the measurement.
         outcomes = mean[0] + z * C[0, 0].sqrt()
@@ -296,7 +296,7 @@ def test_candidates_that_cannot_be_read_are_left_out_when_asked(surrogate: mf.Su
     assert len(chosen) == 4
 
 
-def test_an_unknown_goal_is_an_error(surrogate: mf.Surrogate) -> None:
+def test_an_unknown_goal_is_an_error(surrogate: mf.Surrogate, unchecked: None) -> None:
     with pytest.raises(SchemaError, match='goal=\'best\'; expected "max", "min" or "learn"'):
         mf.suggest(surrogate, POOL, goal="best")
 

@@ -13,7 +13,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
 import mfmat as mf
 from mfmat.data import Data
-from mfmat.errors import FitError
+from mfmat.errors import FitError, UnknownNameError
 from mfmat.experts.gp import NOISE_FLOOR
 from mfmat.kernels import ViewKernel
 
@@ -230,3 +230,8 @@ def test_without_noise_tables_stay_in_double_precision() -> None:
     double = model.posterior(X).variance.detach()
     with torch.no_grad():
         assert torch.equal(model.posterior(X).variance, double)
+
+
+def test_an_unknown_kernel_is_named_with_the_known_ones(unchecked: None) -> None:
+    with pytest.raises(UnknownNameError, match=r"kernel='matern53'; expected one of .*did you mean 'matern52'\?"):
+        mf.GP(kernel="matern53")
