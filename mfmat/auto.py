@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mfmat.calibrators.conformal import Conformal, ConformalModel, score
-from mfmat.data import Data, material_keys
+from mfmat.data import Data
 from mfmat.experts.gp import GP
 from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
 from mfmat.metrics import gaussian_crps
@@ -20,6 +19,8 @@ from mfmat.types import Rows
 
 FEWEST = 10
 """Target compounds below which nothing is held out: neither a comparison nor a calibration would mean anything."""
+
+SHARED, DRAWN = "those shared with the target first; all measured values are used", "drawn at random"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,8 @@ class Auto(Learner, kind="auto"):
     Args:
         member: the expert that every candidate is made of.
         folds: parts that the target compounds are divided into.
-        limit: rows of a cheap source at most; those of materials that the target has too come first, the
-            others are drawn at random.
+        limit: rows of a cheap source that its expert is fitted to at most (see `Difference`).
+        target_limit: rows of the target at most, drawn at random.
         seed: of folds and draws.
 
     >>> Auto().folds
@@ -48,11 +49,12 @@ class Auto(Learner, kind="auto"):
     member: Learner = field(default_factory=GP)
     folds: int = 5
     limit: int = 3000
+    target_limit: int = 5000
     seed: int = 0
 
     def fit(self, data: Data) -> AutoModel:
         """The best candidate's model, with the evidence."""
-        data, why = self._thin(data)
+        data, why = self._drawn(data)
         candidates = self._candidates(data)
         compounds = len(data.groups[data.fidelity == data.target].unique())
         if compounds < FEWEST:
@@ -85,27 +87,22 @@ class Auto(Learner, kind="auto"):
         alone: dict[str, Learner] = {"the target alone": TargetOnly(self.member)}
         if not present:
             return alone
-        fused: dict[str, Learner] = {f"difference over {', '.join(present)}": Difference((self.member,))}
+        difference = Difference((self.member,), limit=self.limit, seed=self.seed)
+        fused: dict[str, Learner] = {f"difference over {', '.join(present)}": difference}
         if len(present) > 1:
-            fused |= {f"difference without {name}": Difference((self.member,), leave_out=(name,)) for name in present}
+            fused |= {f"difference without {name}": replace(difference, leave_out=(name,)) for name in present}
         return fused | alone
 
-    def _thin(self, data: Data) -> tuple[Data, list[str]]:
-        """The data with at most `limit` rows of each cheap source, and a sentence on what was left out."""
-        keep, why = torch.ones(len(data), dtype=torch.bool), []
-        keys = material_keys(data.X, data.material)
-        shared = torch.isin(keys, keys[data.fidelity == data.target])
-        generator = torch.Generator().manual_seed(self.seed)
-        for i, name in enumerate(data.sources[:-1]):
-            rows = torch.nonzero(data.fidelity == i).flatten()
-            if len(rows) <= self.limit:
-                continue
-            # Shared materials first, each part in random order.
-            rows = rows[torch.randperm(len(rows), generator=generator)]
-            rows = rows[torch.argsort(~shared[rows], stable=True)]
-            keep[rows[self.limit :]] = False
-            why.append(f"{name}: {self.limit} of its {len(rows)} rows are used, those shared with the target first.")
-        return data.take(keep), why
+    def _drawn(self, data: Data) -> tuple[Data, list[str]]:
+        """The data with at most `target_limit` target rows, and sentences on all that no expert is fitted to."""
+        why = []
+        for i, name in enumerate(data.sources):
+            n = int((data.fidelity == i).sum())
+            limit, order = (self.limit, SHARED) if i < data.target else (self.target_limit, DRAWN)
+            if n > limit:
+                why.append(f"{name}: {limit} of its {n} rows are fitted, {order}.")
+        cheap = data.fidelity < data.target
+        return data.draw(self.target_limit + int(cheap.sum()), cheap, self.seed), why
 
 
 class AutoModel(WrappedModel):

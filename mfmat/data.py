@@ -75,6 +75,14 @@ class Data:
         keep[rows] = False
         return self.take(keep)
 
+    def draw(self, n: int, first: Tensor, seed: int) -> Data:
+        """At most n rows, those flagged in `first` before the others, each in random order."""
+        if len(self) <= n:
+            return self
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        order = order[torch.argsort(~first[order], stable=True)]
+        return self.take(order[:n].sort().values)
+
     def at(self, fidelity: int) -> Data:
         """The rows of one source; its anchor is what all rows together suggest."""
         return replace(self.take(self.fidelity == fidelity), anchor=self.anchor or self._pooled())

@@ -33,7 +33,10 @@ class Difference(Learner, kind="difference"):
     Args:
         members: one learner for every source, or one for each source in order of trust.
         leave_out: sources that no other stands on; their own rows still tell what they would say.
+        limit: rows of a cheap source that its member is fitted to at most, those of materials that the target
+            has too first, the others drawn at random. Measured values of all rows are used all the same.
         rounds: times that slope and correction are learned in turn.
+        seed: of that draw.
 
     Raises:
         SchemaError: a number of members that is neither 1 nor that of the sources.
@@ -49,7 +52,9 @@ class Difference(Learner, kind="difference"):
     members: Sequence[Learner]
     _: KW_ONLY
     leave_out: tuple[str, ...] = ()
+    limit: int = 3000
     rounds: int = 2
+    seed: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
@@ -95,6 +100,9 @@ class Difference(Learner, kind="difference"):
         rows = data.at(fidelity)
         keys, order = material_keys(rows.X, data.material).sort()
         values = rows.Y[order, 0]
+        if fidelity < data.target:
+            shared = torch.isin(material_keys(rows.X, data.material), self._targets(data))
+            rows = rows.draw(self.limit, shared, self.seed)
         firm = [i for i, level in enumerate(lower) if len(level.keys) and data.sources[i] not in self.leave_out]
         parent = max(firm, default=None)
         if parent is None:
@@ -105,6 +113,9 @@ class Difference(Learner, kind="difference"):
         scales = standards[parent][1], standards[fidelity][1]
         model, link = self._correct(member, rows, below, latent, scales)
         return Level(model, parent, link, keys, values)
+
+    def _targets(self, data: Data) -> Tensor:
+        return material_keys(data.X[data.fidelity == data.target], data.material)
 
     def _correct(
         self, member: Learner, rows: Data, below: Handed, latent: Tensor, scales: tuple[float, float]

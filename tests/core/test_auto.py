@@ -188,7 +188,10 @@ def log() -> list[Data]:
 def test_a_big_cheap_source_is_thinned_and_shared_materials_are_kept(log: list[Data]) -> None:
     table = wiggly(cheap=60)
     surrogate = mf.fit(table, TWO, mf.Auto(member=Recorder(), limit=15))
-    assert surrogate.card["why"][0] == "cheap: 15 of its 60 rows are used, those shared with the target first."
+    assert (
+        surrogate.card["why"][0]
+        == "cheap: 15 of its 60 rows are fitted, those shared with the target first; all measured values are used."
+    )
     cheap = next(data for data in log if (data.fidelity == 0).all())
     assert len(cheap) == 15
     shared = set(table["x"][table["source"] == "trusted"]) & set(table["x"][table["source"] == "cheap"])
@@ -323,3 +326,10 @@ def test_the_intervals_of_auto_hold_for_new_compounds() -> None:
     said = pd.concat([mf.cross_validate(table, TWO, level=0.8) for table in tables])
     # 96 values: three standard deviations are 12%.
     assert 0.68 < accuracy(said)["coverage"] < 0.95
+
+
+def test_a_large_target_is_thinned_and_auto_says_so() -> None:
+    table = pd.DataFrame({"x": np.linspace(0, 1, 60), "y": np.sin(6 * np.linspace(0, 1, 60))})
+    surrogate = mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.Auto(target_limit=40))
+    assert surrogate.card["why"][0] == "y: 40 of its 60 rows are fitted, drawn at random."
+    assert (surrogate.predict(table)["median"] - table["y"]).abs().max() < 0.2

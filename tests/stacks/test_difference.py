@@ -250,3 +250,17 @@ def test_cross_fitting_equals_fitting_each_part() -> None:
     for fold, model in zip(folds, mf.Difference([mf.GP()]).cross_fit(data, folds), strict=True):
         alone = mf.Difference([mf.GP()]).fit(data.without(fold))
         assert torch.equal(model.posterior(X).mean, alone.posterior(X).mean)
+
+
+def test_beyond_the_limit_measured_values_are_still_used() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, 120)
+    cheap = np.sin(7 * x) + 0.5 * rng.normal(size=120)  # what x does not tell
+    table, schema = table_of({"low": (x, cheap), "high": (x[:40], 2 * cheap[:40] + 1)})
+    model = mf.Difference([mf.GP()], limit=60).fit(schema.data(table))
+    assert model.levels[0].model.facts["rows"] == 60
+    assert len(model.levels[0].keys) == 120
+    shared = set(model.levels[0].model.train_X[:, 0].tolist())
+    assert set(x[:40].tolist()) <= shared
+    said = mf.fit(table, schema, mf.Difference([mf.GP()], limit=60)).predict(pd.DataFrame({"x": x[40:]}))
+    assert (said["median"] - (2 * cheap[40:] + 1)).abs().mean() < 0.1
