@@ -77,5 +77,5 @@ $(SECOND)/.dev: pyproject.toml constraints.txt Makefile
 	grep -v '^pandas' constraints.txt > $(SECOND)/constraints.txt
 	printf '%s\n' $(SECOND_PINS) >> $(SECOND)/constraints.txt
 	$(SECOND)/bin/pip install -qq --disable-pip-version-check -c $(SECOND)/constraints.txt -e ".[report]" \
-	    pytest pytest-xdist hypothesis matminer
+	    pytest pytest-xdist hypothesis beartype crepes mapie smt uncertainty-toolbox matminer
 	@touch $@

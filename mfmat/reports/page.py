@@ -74,7 +74,7 @@ def report(
         raise SchemaError(
             f"{path}, which is a folder", expected="the path of a file", fix=f"report(x, '{path}/page.html')"
         )
-    jinja2 = require("jinja2", "a report")
+    require("jinja2", "a report")
     baselines = dict(baselines or {})
     for name, table in baselines.items():
         check(table, what=f"baselines[{name!r}]")
@@ -90,13 +90,18 @@ def report(
         **_assets(),
         "level": percent(level),
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_render(content), encoding="utf-8")
+    return path
+
+
+def _render(content: Mapping[str, Any]) -> str:
+    jinja2 = require("jinja2", "a report")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    html = environment.from_string(_read("page.html.jinja")).render(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
-    return path
+    html: str = environment.from_string(_read("page.html.jinja")).render(content)
+    return html
 
 
 def _heading(x: Surrogate, found: Evidence | None, baselines: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
