@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+SMALL = 512
+"""Rows below which sharing a matrix out among threads costs more than it saves (benchmarks/threads.py)."""
+
+
+@contextmanager
+def few_threads(rows: int) -> Iterator[None]:
+    """One thread while `rows` are few, then as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if rows < SMALL else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def descend(

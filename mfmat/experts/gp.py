@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data
-from mfmat.descent import descend
+from mfmat.descent import descend, few_threads
 from mfmat.errors import FitError, UnknownNameError, nearest
 from mfmat.kernels import FAMILIES, Family, Placed, ViewKernel
 from mfmat.learner import Expert, Facts, FittedModel
@@ -86,6 +86,10 @@ class GP(Expert, kind="gp"):
                 expected=f"at most {self.limit} for an exact Gaussian process",
                 fix=f"GP(limit={len(data)}) ({8e-9 * len(data) ** 2:.1f} GB), fewer rows, or mf.Auto()",
             )
+        with few_threads(len(data)):
+            self._train(model, data)
+
+    def _train(self, model: GPModel, data: Data) -> None:
         model.hold(data)
         chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(self.seed))[: self.learn_rows]
         if len(data):
@@ -222,7 +226,7 @@ class GPModel(FittedModel):
 
     def _conditioned(self) -> Conditioned:
         if self._rows is None:
-            with torch.no_grad():
+            with torch.no_grad(), few_threads(len(self.train_X)):
                 placed, every = self.kernel.place(self.train_X[:, :-1]), torch.arange(len(self.train_X))
                 noise = self._noise_of(every)
                 factor = root(self.kernel.covariance(self.kernel.squares(placed, placed)) + torch.diag(noise))
