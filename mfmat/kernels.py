@@ -124,21 +124,24 @@ class ViewKernel(Kernel):  # type: ignore[misc]
         parts = [scaled[..., view] / max(view.stop - view.start, 1) ** 0.5 for view in self.views.values()]
         return [(part, part.square().sum(-1)) for part in parts]
 
-    def squares(self, here: Sequence[Placed], there: Sequence[Placed]) -> Tensor:
-        """Squared distance in each view, of placed rows (b x q and b x p, to v x b x q x p)."""
-        return torch.stack([_square(a, b) for a, b in zip(here, there, strict=True)])
+    def squares(self, here: Sequence[Placed], there: Sequence[Placed]) -> list[Tensor]:
+        """Squared distance in each view, of placed rows (b x q and b x p, to b x q x p for each view)."""
+        return [_square(a, b) for a, b in zip(here, there, strict=True)]
 
-    def covariance(self, squares: Tensor) -> Tensor:
-        """The kernel from each view's squared distances (v x b x q x p to b x q x p)."""
-        weight = self.log_weight.exp()
-        rates, joint = self.radial.stretch * (-2 * self.log_length).exp(), (-2 * self.log_joint).exp()
-        total = torch.zeros(squares.shape[1:], dtype=squares.dtype)
-        for square, w, rate in zip(squares, weight, rates, strict=False):
-            total = torch.addcmul(total, w, _evaluate(square * rate, self.radial))
-        if len(joint):
-            together = torch.tensordot(self.radial.stretch * joint, squares, dims=1)
-            total = torch.addcmul(total, weight[-1], _evaluate(together, self.radial))
-        return total
+    def covariance(self, squares: Sequence[Tensor]) -> Tensor:
+        """The kernel from each view's squared distances (b x q x p)."""
+        weights, radial = self.log_weight.exp(), self.radial
+        rates = radial.stretch * (-2 * self.log_length).exp()
+        total = weights[0] * _evaluate(squares[0] * rates[0], radial)
+        for square, weight, rate in zip(squares[1:], weights[1:], rates[1:], strict=False):
+            total = torch.addcmul(total, weight, _evaluate(square * rate, radial))
+        if len(squares) == 1:
+            return total
+        shares = radial.stretch * (-2 * self.log_joint).exp()
+        together = squares[0] * shares[0]
+        for square, share in zip(squares[1:], shares[1:], strict=True):
+            together = torch.addcmul(together, share, square)
+        return torch.addcmul(total, weights[-1], _evaluate(together, radial))
 
     @property
     def variance(self) -> Tensor:

@@ -164,11 +164,11 @@ class GPModel(FittedModel):
         H = torch.zeros(len(X), 0).to(X) if trend is None else trend[rows] / self.scale[X[:, -1].long(), None]
         fixed = H @ H.mT
 
-        def squares() -> Tensor:
+        def squares() -> list[Tensor]:
             placed = self.kernel.place(X[:, :-1])
-            return self.kernel.squares(placed, placed)[:, i, j]
+            return [square[i, j] for square in self.kernel.squares(placed, placed)]
 
-        cached = None if len(self.kernel.log_relevance) else squares().detach()
+        cached = None if len(self.kernel.log_relevance) else [square.detach() for square in squares()]
 
         def closure() -> tuple[Tensor, list[Tensor]]:
             below = self.kernel.covariance(squares() if cached is None else cached)

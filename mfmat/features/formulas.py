@@ -7,9 +7,6 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
-from pymatgen.core.composition import Composition
-from pymatgen.core.periodic_table import Element
-
 from mfmat.features.elements import load_elements
 
 LAST_ELEMENT = 98
@@ -63,6 +60,10 @@ def read_formula(text: str) -> dict[int, int]:
     >>> read_formula("Hg0.7Cd0.3Te")
     {48: 3, 52: 10, 80: 7}
     """
+    # A tenth of a second that only those who read formulas should wait for.
+    from pymatgen.core.composition import Composition
+    from pymatgen.core.periodic_table import Element
+
     amounts: dict[int, float] = {}
     for element, amount in Composition(normalise(text)).items():
         if not isinstance(element, Element) or element.Z > LAST_ELEMENT:

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import bdtrik, ndtr
 
 from mfmat.errors import SchemaError
 from mfmat.reports.wording import labels
@@ -75,7 +74,7 @@ def evidence(surrogate: Surrogate, validated: pd.DataFrame | None, level: float)
         name=labels(inputs),
         lower=heldout["mean"] - reach * heldout["std"],
         upper=heldout["mean"] + reach * heldout["std"],
-        pit=ndtr((heldout["y"] - heldout["mean"]) / heldout["std"]),
+        pit=((heldout["y"] - heldout["mean"]) / heldout["std"]).map(NormalDist().cdf),
     )
     return Evidence(table, "heldout", level, None)
 
@@ -114,6 +113,9 @@ def band(n: int, levels: NDArray[np.float64], chance: float = 0.95) -> tuple[NDA
     >>> float(low[0]), float(high[0])
     (0.84, 0.95)
     """
+    # A tenth of a second that only those who write reports should wait for.
+    from scipy.special import bdtrik
+
     tail = (1 - chance) / 2
     low, high = (np.clip(np.ceil(bdtrik(share, n, levels)), 0, n) / n for share in (tail, 1 - tail))
     # At levels 0 and 1 no row or every row is inside, which the inverse leaves undefined.

@@ -13,7 +13,13 @@ PACKAGE = ROOT / "mfmat"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {"utils", "helpers", "common", "base", "core"}
 EXTRAS = {"jinja2", "matplotlib"}
-SLOW = {"scipy.optimize", "botorch.acquisition"}
+SLOW = {
+    "botorch.acquisition",
+    "pymatgen.core.composition",
+    "pymatgen.core.periodic_table",
+    "scipy.optimize",
+    "scipy.special",
+}
 # The root loads its public names when they are asked for; a report loads its optional packages.
 BY_NAME = {"mfmat/__init__.py", "mfmat/reports/extra.py"}
 PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
