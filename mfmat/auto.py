@@ -116,10 +116,6 @@ class AutoModel(WrappedModel):
         """That of the chosen model, calibrated where it is."""
         return self.inner.posterior(X, *args, **kwargs)
 
-    def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
-        """See `FittedModel.condition_on_observations`."""
-        return self.inner.condition_on_observations(X, Y, **kwargs)
-
 
 def _accuracy(heldout: Tensor) -> dict[str, float]:
     _, y, median, mean, std = heldout.T

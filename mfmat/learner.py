@@ -80,7 +80,10 @@ class FittedModel(Model, ABC):
         return None
 
     def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
-        """This model after q more measurements (X: b x q x (d+1), Y: s x b x q x 1), without refitting."""
+        """This model after q more measurements (X: b x q x (d+1), Y: s x b x q x 1), without refitting.
+
+        Only the joint Gaussian takes part: what reshapes the marginals (a calibration) does not carry over.
+        """
         return ConditionedModel(self, X, Y)
 
     def fantasize(self, X: Rows, sampler: Callable[[Any], Tensor], **kwargs: Any) -> FittedModel:

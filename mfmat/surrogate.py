@@ -242,10 +242,9 @@ def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[di
     if evidence is None:
         return []
     columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
-    records = []
+    rows, records = table[columns], []
     for position, y, median, mean, std in evidence.tolist():
-        row = table[columns].iloc[int(position)]
-        inputs = {str(name): _plain(cell) for name, cell in row.items()}
+        inputs = {str(name): _plain(cell) for name, cell in rows.iloc[int(position)].items()}
         said = {"y": y, "median": median, "mean": mean, "std": std}
         records.append({"index": _plain(table.index[int(position)]), "inputs": inputs, **said})
     return records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from botorch.posteriors import GPyTorchPosterior
@@ -142,7 +142,3 @@ class ConformalModel(WrappedModel):
         centres = torch.stack([quantile(posterior, 0.5) for posterior in posteriors])
         spreads = torch.stack([posterior.variance.sqrt() for posterior in posteriors])
         return ConformalPosterior(base, centres, spreads, self.scores, self.member)
-
-    def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
-        """The learner's own model after more measurements; the calibration does not carry over to it."""
-        return self.inner.condition_on_observations(X, Y, **kwargs)
