@@ -144,6 +144,11 @@ class ViewKernel(Kernel):  # type: ignore[misc]
         return torch.addcmul(total, weights[-1], _evaluate(together, radial))
 
     @property
+    def smooth(self) -> bool:
+        """Whether rounding a squared distance moves the kernel no more than itself: not with a kink at 0."""
+        return self.radial is not FAMILIES["matern12"]
+
+    @property
     def variance(self) -> Tensor:
         """The prior variance: the sum of the weights."""
         return self.log_weight.exp().sum()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from mfmat import saving
 from mfmat.auto import Auto
@@ -23,7 +22,7 @@ from mfmat.data import Data, material_keys
 from mfmat.errors import MfmatWarning, SavedFileError, SchemaError, warn
 from mfmat.learner import FittedModel, Learner
 from mfmat.metrics import summary
-from mfmat.posteriors import RowPosterior, normal, root
+from mfmat.posteriors import normal, root
 from mfmat.schema import OnError, Schema
 
 CHUNK = 512
@@ -86,10 +85,11 @@ class Surrogate:
         """
         X, rows = self.schema.encode(table, source, on_error=on_error)
         index = table.index[rows]
-        parts = [
-            self.schema.decode(posterior, index[start : start + CHUNK], level)
-            for start, posterior in self._posteriors(X, noise)
-        ]
+        with torch.no_grad():
+            parts = [
+                self.schema.decode(self.model.posterior(chunk, observation_noise=noise), index[at : at + CHUNK], level)
+                for at, chunk in zip(range(0, len(X), CHUNK), X.split(CHUNK), strict=True)
+            ]
         return pd.concat(parts)
 
     def sample(
@@ -132,11 +132,6 @@ class Surrogate:
     def heldout(self) -> pd.DataFrame | None:
         """Values of held-out rows with what the model that had not seen them said; None where nothing was held out."""
         return pd.DataFrame(self.card["heldout"]) if self.card["heldout"] else None
-
-    def _posteriors(self, X: Tensor, noise: bool) -> Iterator[tuple[int, RowPosterior]]:
-        with torch.no_grad():
-            for start in range(0, len(X), CHUNK):
-                yield start, self.model.posterior(X[start : start + CHUNK], observation_noise=noise)
 
 
 def fit(

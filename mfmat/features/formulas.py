@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import cache
 
 from mfmat.features.elements import load_elements
 
@@ -21,6 +22,11 @@ _ISOTOPE = re.compile(r"[DT](?![a-z])")
 # unless it follows a lone 0 ("Li0.5H2O") or the number that a formula begins with ("2.5H2O").
 _SEPARATOR = re.compile(r"\s*[·•⋅∙・*]\s*")
 _STOP = re.compile(r"\.(?=\s*[A-Z(])|(?<!\D0)(?<!^\d)(?<!^\d\d)\.\s*(\d+\.?\d*)(?=\s*\(?H2O\)?\s*(?:$|[·•⋅∙・*.]))")
+# Symbols, whole numbers and single brackets need no parser: 3 microseconds instead of 20.
+_COUNT = r"(?:[1-9]\d{0,2})?"
+_TERM = rf"[A-Z][a-z]?{_COUNT}"
+_PLAIN = re.compile(rf"(?:{_TERM}|\((?:{_TERM})+\){_COUNT})+")
+_PIECE = re.compile(r"([A-Z][a-z]?|[()])(\d*)")
 _PART = re.compile(r"(\d*\.?\d*)\s*(.*)", re.DOTALL)
 
 
@@ -60,6 +66,35 @@ def read_formula(text: str) -> dict[int, int]:
     >>> read_formula("Hg0.7Cd0.3Te")
     {48: 3, 52: 10, 80: 7}
     """
+    plain = _read_plain(text)
+    return _read_any(text) if plain is None else plain
+
+
+def _read_plain(text: str) -> dict[int, int] | None:
+    """As `read_formula`, for symbols, whole numbers and single brackets; None for any other text."""
+    if not _PLAIN.fullmatch(text):
+        return None
+    numbers = _atomic_numbers()
+    counts: dict[int, int] = {}
+    times = 1
+    for piece, written in reversed(_PIECE.findall(text)):
+        count = int(written) if written else 1
+        if piece in "()":
+            times = count
+        elif piece in numbers:
+            counts[numbers[piece]] = counts.get(numbers[piece], 0) + times * count
+        else:
+            return None
+    divisor = math.gcd(*counts.values())
+    return {number: counts[number] // divisor for number in sorted(counts)}
+
+
+@cache
+def _atomic_numbers() -> dict[str, int]:
+    return {symbol: number for number, symbol in enumerate(load_elements().symbols, start=1)}
+
+
+def _read_any(text: str) -> dict[int, int]:
     # A tenth of a second that only those who read formulas should wait for.
     from pymatgen.core.composition import Composition
     from pymatgen.core.periodic_table import Element

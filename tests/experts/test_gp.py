@@ -13,7 +13,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
 import mfmat as mf
 from mfmat.data import Data
-from mfmat.errors import FitError, UnknownNameError
+from mfmat.errors import FitError, SchemaError, UnknownNameError
 from mfmat.experts.gp import NOISE_FLOOR
 from mfmat.kernels import ViewKernel
 
@@ -232,6 +232,16 @@ def test_without_noise_tables_stay_in_double_precision() -> None:
     double = model.posterior(X).variance.detach()
     with torch.no_grad():
         assert torch.equal(model.posterior(X).variance, double)
+
+
+def test_a_prediction_that_fails_leaves_gradients_on() -> None:
+    table = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 2.0]})
+    surrogate = mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.GP())
+    with pytest.raises(SchemaError) as failed:
+        surrogate.predict(table, level=90)
+    # What the traceback holds is alive here: a context left open in it would still be open.
+    assert failed.traceback
+    assert torch.is_grad_enabled()
 
 
 def test_an_unknown_kernel_is_named_with_the_known_ones(unchecked: None) -> None:
