@@ -16,11 +16,11 @@ space := $(empty) $(empty)
 LEFT_OUT := $(filter-out $(MARKERS),$(OPTIONAL))
 SELECTED := $(subst $(space), and ,$(LEFT_OUT:%=not@%))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
-# The one on compositions runs where matminer is.
-BENCHMARKS := $(filter-out %/record.py %/make_page.py %/composition.py,$(wildcard benchmarks/*.py))
+# The one on compositions runs where matminer is, those on experts take hours.
+BENCHMARKS := $(filter-out %/record.py %/make_page.py %/composition.py %/experts.py %/growth.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint docs check-matminer benchmark clean
+.PHONY: help demo test check lint docs check-matminer benchmark benchmark-experts clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -57,6 +57,11 @@ benchmark: .venv/.dev $(SECOND)/.dev  ## every benchmark, one after the other, t
 check-matminer: $(SECOND)/.dev  ## the second environment: matminer as the judge, and pandas 2
 	OMP_NUM_THREADS=1 $(SECOND)/bin/python -m pytest -n $(WORKERS) -m "not promise and not browser and not postgres" \
 	    tests/features tests/datasets tests/core
+
+benchmark-experts: .venv/.dev  ## the table of experts and their cost (hours; goes on where it was stopped)
+	$(BIN)/python benchmarks/experts.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/make_page.py
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist site mfmat-demo.html .pytest_cache .mypy_cache .ruff_cache .hypothesis

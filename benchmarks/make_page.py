@@ -14,8 +14,9 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
 Every number on this page was written by a command that stands beside it, on the machine and with the versions below the
-table. `make benchmark` runs all of them, one after the other, and makes this page anew. To compare two numbers, take
-them from one table: other machines and other days give other seconds.
+table. `make benchmark` runs all of them, one after the other, and makes this page anew; those on experts, which take
+hours, are run by `make benchmark-experts`. To compare two numbers, take them from one table: other machines and other
+days give other seconds.
 """
 
 
@@ -30,8 +31,17 @@ def section(result: Mapping[str, Any]) -> str:
     lines = [f"## {title(result['name'])}", ""]
     if result.get("says"):
         lines += [result["says"], ""]
-    lines += [table(result["results"]), "", "```sh", result["command"], "```", "", facts(result), ""]
+    if "picture" in result:
+        lines += [f"![{title(result['name'])}]({result['picture']})", ""]
+    lines += [body(result["results"]), "", "```sh", result["command"], "```", "", facts(result), ""]
     return "\n".join(lines)
+
+
+def body(results: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
+    """One table, or several under their headings."""
+    if isinstance(results, Mapping) and results and all(isinstance(each, list) for each in results.values()):
+        return "\n\n".join(f"### {name}\n\n{table(rows)}" for name, rows in results.items())
+    return table(results)
 
 
 def title(name: str) -> str:
@@ -60,20 +70,25 @@ def cells(texts: Any) -> str:
 
 def is_number(value: Any) -> bool:
     """Whether a value is printed flush right."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return is_spread(value) or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def is_spread(value: Any) -> bool:
+    """Whether a value is a mean with its spread."""
+    return isinstance(value, Mapping) and set(value) == {"mean", "spread"}
 
 
 def shown(value: Any) -> str:
     """A value as text: whole numbers in full, others with three figures, nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e15):
         return f"{int(value):,}".replace(",", " ") if abs(value) >= 10_000 else str(int(value))
     if isinstance(value, float):
         return shown(round(value)) if abs(value) >= 1000 else f"{value:.3g}"
     if isinstance(value, Mapping):
+        if is_spread(value):
+            return f"{shown(value['mean'])} ± {shown(value['spread'])}"
         return ", ".join(f"{name.replace('_', ' ')} {shown(each)}" for name, each in value.items())
     return ", ".join(map(shown, value)) if isinstance(value, list) else str(value).replace("\n", " ")
 

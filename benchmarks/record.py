@@ -29,24 +29,29 @@ def record(
     says: str = "",
     *,
     packages: Iterable[str] = (),
+    picture: str | None = None,
+    command: str | None = None,
 ) -> Path:
     """Write and print the result of the benchmark that is running.
 
     Args:
         name: of the result, as the file is called.
-        rows: a table, one mapping a row with the same keys; or one mapping of named numbers.
+        rows: a table, one mapping a row with the same keys; several tables by their headings; or one mapping of
+            named numbers. A number may be a mapping of its mean and spread.
         says: one sentence on what was found.
         packages: whose versions matter here, besides those that always do.
+        picture: a file in docs/ to show above the table.
+        command: that gives the result from nothing, where it is not what was typed.
     """
     result = {
         "name": name,
-        "command": command(),
+        "command": command or typed(),
         "machine": machine(),
         "versions": {"python": platform.python_version()} | versions([*PACKAGES, *packages]),
         "date": datetime.now(UTC).date().isoformat(),
         "results": dict(rows) if isinstance(rows, Mapping) else [dict(row) for row in rows],
         "says": says,
-    }
+    } | ({"picture": picture} if picture else {})
     text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
@@ -55,7 +60,7 @@ def record(
     return path
 
 
-def command() -> str:
+def typed() -> str:
     """What was typed, from the project's root."""
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 

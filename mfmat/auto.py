@@ -54,6 +54,8 @@ class Auto(Learner, kind="auto"):
 
     def fit(self, data: Data) -> AutoModel:
         """The best candidate's model, with the evidence."""
+        if data.classes.get(data.target):
+            return self._fit_labels(data)
         data, why = self._drawn(data)
         candidates = self._candidates(data)
         compounds = len(data.groups[data.fidelity == data.target].unique())
@@ -75,6 +77,11 @@ class Auto(Learner, kind="auto"):
         model = ConformalModel(candidates[best].fit(data), members[best], *heldout[best])
         recipe = Conformal(candidates[best], folds=self.folds, seed=self.seed)
         return AutoModel(model, recipe.config(), why, compared).eval()
+
+    def _fit_labels(self, data: Data) -> AutoModel:
+        recipe = TargetOnly(self.member)
+        why = f"{data.sources[-1]} alone: labels are learned from their own rows."
+        return AutoModel(recipe.fit(data), recipe.config(), [why], []).eval()
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> AutoModel:
         """The fitted model that had these facts and this state."""

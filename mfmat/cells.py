@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
@@ -52,6 +53,32 @@ def read_numbers(column: pd.Series, hint: str = "") -> tuple[NDArray[np.float64]
 def find_missing(column: pd.Series) -> list[Problem]:
     """The empty cells of a column."""
     return [make_problem(column, i, "a missing value") for i in np.flatnonzero(column.isna()).tolist()]
+
+
+def name_level(cell: object) -> str:
+    """The name of a level or class; one gap turns a column of whole numbers into floats, and 2 and 2.0 stay one.
+
+    >>> name_level(2.0), name_level("2"), name_level(True)
+    ('2', '2', 'True')
+    """
+    return str(int(cell)) if isinstance(cell, float | np.floating) and cell.is_integer() else str(cell)
+
+
+def find_levels(column: pd.Series) -> tuple[str, ...]:
+    """The names of all levels in a column, in alphabetical order."""
+    return tuple(sorted({name_level(cell) for cell in column if not is_missing(cell)}))
+
+
+def read_labels(column: pd.Series, classes: Sequence[str]) -> tuple[NDArray[np.float64], list[Problem]]:
+    """Each cell's position among the classes (NaN where it is none of them) and the cells that are none.
+
+    >>> read_labels(pd.Series(["no", "yes", "no"]), ("no", "yes"))[0]
+    array([0., 1., 0.])
+    """
+    place = {name: float(code) for code, name in enumerate(classes)}
+    codes = np.array([math.nan if is_missing(cell) else place.get(name_level(cell), math.nan) for cell in column])
+    what = f"none of the classes {', '.join(classes)}"
+    return codes, [make_problem(column, position, what) for position in np.flatnonzero(np.isnan(codes)).tolist()]
 
 
 def _number(cell: object) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mfmat.errors import Problem
+from mfmat.errors import FitError, Problem
 from mfmat.types import Codes, Rows
 
 
@@ -34,6 +34,7 @@ class Data:
         trend: n x k, directions along which Y is known only up to standard normal coefficients; whoever learns
             a scale or a smoothness from Y should not count them. None: no such direction.
         skipped: what was left out with `on_error="skip"`.
+        classes: of each fidelity whose values are labels, the names that its Y (0, 1, ...) stands for.
     """
 
     X: Tensor
@@ -49,6 +50,7 @@ class Data:
     anchor: tuple[float, float] | None = None
     trend: Tensor | None = None
     skipped: tuple[Problem, ...] = ()
+    classes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -90,6 +92,22 @@ class Data:
     def below(self, fidelity: int) -> Data:
         """The rows of every less trusted source."""
         return self.take(self.fidelity < fidelity)
+
+    def labels(self) -> tuple[str, ...] | None:
+        """The classes, where all rows are labels; None where all are values.
+
+        Raises:
+            FitError: labels and values, or labels of different classes, in one.
+        """
+        present = self.fidelity.unique().tolist() or [self.target]
+        kinds = {self.classes.get(fidelity) for fidelity in present}
+        if len(kinds) > 1:
+            raise FitError(
+                f"labels and values as one function ({', '.join(self.sources[i] for i in present)})",
+                expected="sources of one kind",
+                fix="put the learner in a stack, which takes each source on its own",
+            )
+        return kinds.pop()
 
     def split(self, folds: int, seed: int) -> list[Tensor]:
         """Positions of the target rows to hold out in each fold; a group is never divided.

@@ -1,100 +1,71 @@
-"""A kernel over views: one lengthscale and one weight each, and a joint term."""
+"""A kernel over views: a family, a lengthscale and a weight each, and a joint term."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from gpytorch.kernels import Kernel
 from torch import Tensor
 
-Family = Literal["matern12", "matern32", "matern52", "rbf"]
-Placed = tuple[Tensor, Tensor]
+from mfmat.errors import UnknownNameError, nearest
+from mfmat.kernel_families import FAMILIES, FamilyName, Placed, product
 
-
-@dataclass(frozen=True)
-class Radial:
-    r"""A family of radial functions $p(r)\,e^{-r}$ of the squared distance u, with $r = \sqrt{v}$ (or v), $v = c u$.
-
-    Attributes:
-        stretch: c.
-        reach: r from v.
-        factor: p from r, in place where it can; None for 1.
-        slope: of the function along v, from r and $e^{-r}$.
-    """
-
-    stretch: float
-    reach: Callable[[Tensor], Tensor]
-    factor: Callable[[Tensor], Tensor] | None
-    slope: Callable[[Tensor, Tensor], Tensor]
-
-
-FAMILIES = {
-    "matern12": Radial(1.0, torch.sqrt, None, lambda r, decay: -0.5 * decay / r),
-    "matern32": Radial(3.0, torch.sqrt, lambda r: r + 1, lambda r, decay: -0.5 * decay),
-    "matern52": Radial(
-        5.0, torch.sqrt, lambda r: (r / 3).add_(1).mul_(r).add_(1), lambda r, decay: (1 + r).mul_(decay).div_(-6)
-    ),
-    "rbf": Radial(0.5, torch.clone, None, lambda r, decay: -decay),
-}
-
-
-class _Evaluate(torch.autograd.Function):
-    """A radial function whose slope is known in closed form."""
-
-    @staticmethod
-    def forward(ctx: Any, stretched: Tensor, radial: Radial) -> Tensor:
-        r = radial.reach(stretched)
-        decay = torch.neg(r).exp_()
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(radial.slope(r, decay))
-        return decay if radial.factor is None else radial.factor(r).mul_(decay)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (slope,) = ctx.saved_tensors
-        return gradients[0] * slope, None
-
-
-def _evaluate(stretched: Tensor, radial: Radial) -> Tensor:
-    value: Tensor = _Evaluate.apply(stretched, radial)  # type: ignore[no-untyped-call]
-    return value
+Families = FamilyName | Mapping[str, FamilyName]
+"""One family for every view, or each view's own by its name."""
 
 
 class ViewKernel(Kernel):  # type: ignore[misc]
-    r"""Sum over views plus a joint term, each of one family of radial functions.
+    r"""Sum over views, each of its family, plus a joint term of those that have a lengthscale.
 
-    $k(x, x') = \sum_v w_v\,\kappa(D_v^2 / \ell_v^2) + w_J\,\kappa(\sum_v D_v^2 / \lambda_v^2)$, where $D_v$ is
-    the distance between the view's standardised columns, divided by the root of their number, so that
-    lengthscales near 1 suit views of any width. With one view there is no joint term.
+    $k(x, x') = \sum_v w_v\,\kappa_v(x, x') + w_J\,\kappa(\sum_v D_v^2 / \lambda_v^2)$, with
+    $\kappa_v = \kappa(D_v^2 / \ell_v^2)$ where $D_v$ is the distance between the view's standardised columns, divided
+    by the root of their number, so that lengthscales near 1 suit views of any width. `"linear"` is
+    $(1 + z \cdot z')/2$ of the same columns, `"tanimoto"` $x \cdot x' / (|x|^2 + |x'|^2 - x \cdot x')$ of the
+    columns as they are (counts, fingerprints, fractions); both have no lengthscale and no part in the joint term,
+    which is of the family of the first view that has one. With one such view there is no joint term.
 
     Priors (in standardised units), each with its effect: $\ln\ell, \ln\lambda \sim N(0.3, 0.8^2)$ keeps
     functions that vary neither within a typical distance nor not at all; $\ln w \sim N(\ln 0.5/k, 1^2)$
-    over k terms shrinks a view that explains nothing without forbidding it.
+    over k terms shrinks a view that explains nothing without forbidding it; the shape of `"rq"`, a mixture of
+    lengthscales that is narrow where it is large, has $\ln\alpha \sim N(0, 1^2)$.
 
     Args:
         views: each view's columns.
         width: columns in all.
-        family: of the radial functions.
+        families: `"matern12"`, `"matern32"`, `"matern52"`, `"rbf"`, `"rq"`, `"linear"` or `"tanimoto"`, for every view
+            or by the name of the view; a view that is not named is `"matern52"`.
         ard: a relevance for every column as well, $\ln r \sim N(0, 0.5^2)$; distances are then recomputed at
             every step of training.
 
-    Wilson & Adams 2013 for sums of stationary kernels; MacKay 1996 for ARD.
+    Raises:
+        UnknownNameError: a family for a view that there is not.
+
+    Wilson & Adams 2013 for sums of stationary kernels; MacKay 1996 for ARD; Ralaivola et al. 2005,
+    doi:10.1016/j.neunet.2005.07.009, for the Tanimoto kernel.
     """
 
     has_lengthscale = False
 
-    def __init__(self, views: Mapping[str, slice], width: int, family: Family = "matern52", ard: bool = False) -> None:
+    def __init__(
+        self, views: Mapping[str, slice], width: int, families: Families = "matern52", ard: bool = False
+    ) -> None:
         super().__init__()
-        self.views, self.radial = dict(views), FAMILIES[family]
-        count = len(self.views)
-        self.terms = count + (count > 1)
+        self.views = dict(views)
+        self.families = [FAMILIES[name] for name in _named(families, views)]
+        self.radial = [i for i, family in enumerate(self.families) if family.stretch]
+        """Positions of the views with a lengthscale."""
+        joined = len(self.radial) if len(self.radial) > 1 else 0
+        self.joint = self.families[self.radial[0]] if joined else None
+        self.terms = len(self.families) + bool(joined)
+        shaped = sum(family.shaped for family in self.families) + bool(self.joint and self.joint.shaped)
         self.log_weight = torch.nn.Parameter(torch.full((self.terms,), math.log(1.0 / self.terms)).double())
-        self.log_length = torch.nn.Parameter(torch.full((count,), 0.3).double())
-        self.log_joint = torch.nn.Parameter(torch.full((count if count > 1 else 0,), 0.3).double())
+        self.log_length = torch.nn.Parameter(torch.full((len(self.radial),), 0.3).double())
+        self.log_joint = torch.nn.Parameter(torch.full((joined,), 0.3).double())
+        # Absent from the state of a kernel without shapes.
+        self.log_shape = torch.nn.Parameter(torch.zeros(shaped).double()) if shaped else torch.zeros(0).double()
         self.log_relevance = torch.nn.Parameter(torch.zeros(width if ard else 0).double())
         self.register_buffer("centre", torch.zeros(width).double())
         self.register_buffer("scale", torch.ones(width).double())
@@ -120,54 +91,82 @@ class ViewKernel(Kernel):  # type: ignore[misc]
     def place(self, x: Tensor) -> list[Placed]:
         """Rows (b x q x d) as they lie in each view, with their squared norms, to be compared many times."""
         relevance = self.log_relevance.exp() if len(self.log_relevance) else 1.0
-        scaled = (x - self.centre) / self.scale * relevance
-        parts = [scaled[..., view] / max(view.stop - view.start, 1) ** 0.5 for view in self.views.values()]
+        scaled, plain = (x - self.centre) / self.scale * relevance, x * relevance
+        parts = [
+            scaled[..., view] / max(view.stop - view.start, 1) ** 0.5 if family.standardised else plain[..., view]
+            for view, family in zip(self.views.values(), self.families, strict=True)
+        ]
         return [(part, part.square().sum(-1)) for part in parts]
 
     def squares(self, here: Sequence[Placed], there: Sequence[Placed]) -> list[Tensor]:
-        """Squared distance in each view, of placed rows (b x q and b x p, to b x q x p for each view)."""
-        return [_square(a, b) for a, b in zip(here, there, strict=True)]
+        """What placed rows (b x q and b x p) are compared by in each view, b x q x p: most often squared distances."""
+        return [family.compare(a, b) for family, a, b in zip(self.families, here, there, strict=True)]
 
     def covariance(self, squares: Sequence[Tensor]) -> Tensor:
-        """The kernel from each view's squared distances (b x q x p)."""
-        weights, radial = self.log_weight.exp(), self.radial
-        rates = radial.stretch * (-2 * self.log_length).exp()
-        total = weights[0] * _evaluate(squares[0] * rates[0], radial)
-        for square, weight, rate in zip(squares[1:], weights[1:], rates[1:], strict=False):
-            total = torch.addcmul(total, weight, _evaluate(square * rate, radial))
-        if len(squares) == 1:
-            return total
-        shares = radial.stretch * (-2 * self.log_joint).exp()
-        together = squares[0] * shares[0]
-        for square, share in zip(squares[1:], shares[1:], strict=True):
-            together = torch.addcmul(together, share, square)
-        return torch.addcmul(total, weights[-1], _evaluate(together, radial))
+        """The kernel from what rows are compared by in each view (b x q x p)."""
+        weights, terms = self.log_weight.exp(), self._terms(squares)
+        total = weights[0] * next(terms)
+        for weight, term in zip(weights[1:], terms, strict=True):
+            total = torch.addcmul(total, weight, term)
+        return total
+
+    def _terms(self, squares: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Each term without its weight: one a view, then the joint one."""
+        rates, shapes = iter((-2 * self.log_length).exp()), iter(self.log_shape.exp())
+        for family, square in zip(self.families, squares, strict=True):
+            shape = next(shapes) if family.shaped else None
+            yield family.value(square * (family.stretch * next(rates)) if family.stretch else square, shape)
+        if self.joint and self.joint.stretch:
+            shares = self.joint.stretch * (-2 * self.log_joint).exp()
+            together = squares[self.radial[0]] * shares[0]
+            for i, share in zip(self.radial[1:], shares[1:], strict=True):
+                together = torch.addcmul(together, share, squares[i])
+            yield self.joint.value(together, next(shapes) if self.joint.shaped else None)
+
+    def diagonal(self, placed: Sequence[Placed]) -> Tensor:
+        """The prior variance of placed rows (b x q)."""
+        weights = self.log_weight.exp()
+        total = weights[-1] if self.joint else 0.0 * weights[-1]
+        for family, weight, rows in zip(self.families, weights, placed, strict=False):
+            total = total + weight * family.diagonal(rows)
+        return total
 
     @property
     def smooth(self) -> bool:
-        """Whether rounding a squared distance moves the kernel no more than itself: not with a kink at 0."""
-        return self.radial is not FAMILIES["matern12"]
+        """Whether rounding what rows are compared by moves the kernel no more than itself."""
+        return all(family.smooth for family in self.families)
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether the covariance of many rows has a small rank: where every view is linear."""
+        return all(family.compare is product for family in self.families)
 
     @property
     def variance(self) -> Tensor:
-        """The prior variance: the sum of the weights."""
+        """The prior variance of an average row: the sum of the weights."""
         return self.log_weight.exp().sum()
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         """GPyTorch's contract; the diagonal is the prior variance."""
-        if diag:
-            return self.variance.expand(x1.shape[:-1])
-        return self.covariance(self.squares(self.place(x1), self.place(x2)))
+        here = self.place(x1)
+        return self.diagonal(here) if diag else self.covariance(self.squares(here, self.place(x2)))
 
     def log_prior(self) -> Tensor:
         """The logarithm of the prior density of the parameters, up to a constant."""
         length = torch.cat([self.log_length, self.log_joint])
         weight = self.log_weight - math.log(0.5 / self.terms)
         scores = ((length - 0.3) / 0.8).square().sum() + weight.square().sum()
-        return -0.5 * (scores + (self.log_relevance / 0.5).square().sum())
+        scores = scores + self.log_shape.square().sum() + (self.log_relevance / 0.5).square().sum()
+        return -0.5 * scores
 
 
-def _square(a: Placed, b: Placed) -> Tensor:
-    ends = a[1].unsqueeze(-1) + b[1].unsqueeze(-2)
-    # The floor keeps the square root differentiable where two rows are equal.
-    return torch.sub(ends, a[0] @ b[0].mT, alpha=2).clamp_min(1e-20)
+def _named(families: Families, views: Mapping[str, slice]) -> list[str]:
+    if isinstance(families, str):
+        return [families] * len(views)
+    if unknown := [name for name in families if name not in views]:
+        raise UnknownNameError(
+            f"a kernel for a view {unknown[0]!r}",
+            expected=f"one of the views {', '.join(map(repr, views))}",
+            fix=nearest(unknown[0], views) + "name views that the inputs have",
+        )
+    return [families.get(name, "matern52") for name in views]

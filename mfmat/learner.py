@@ -13,7 +13,7 @@ from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
 from mfmat.data import Data
-from mfmat.errors import SchemaError
+from mfmat.errors import FitError, SchemaError
 from mfmat.posteriors import ConformalPosterior, normal, root
 from mfmat.types import Covariance, Flags, Rows
 from mfmat.values import Value
@@ -78,6 +78,14 @@ class FittedModel(Model, ABC):
     def evidence(self) -> Tensor | None:
         """What was predicted of held-out rows: n x 5 (position in the table, y, median, mean, std), where kept."""
         return None
+
+    def probabilities(self, X: Rows) -> Tensor:
+        """P(class | x) of a target that is a label (b x q x (d+1) to b x q x c).
+
+        Raises:
+            FitError: a model of values.
+        """
+        raise FitError("a model of values", expected="a model of labels", fix='kinds={"source": "label"} in the Schema')
 
     def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
         """This model after q more measurements (X: b x q x (d+1), Y: s x b x q x 1), without refitting.
@@ -156,6 +164,10 @@ class WrappedModel(FittedModel):
         """See `FittedModel.evidence`."""
         return self.inner.evidence()
 
+    def probabilities(self, X: Rows) -> Tensor:
+        """See `FittedModel.probabilities`."""
+        return self.inner.probabilities(X)
+
 
 class StackModel(FittedModel):
     """A model made of fitted models; a concrete class says how they are combined, in `joint`."""
@@ -211,7 +223,17 @@ class Expert(Learner):
         """Fill the model's parameters and buffers from the data."""
 
     def fit(self, data: Data) -> FittedModel:
-        """The model of these data."""
+        """The model of these data.
+
+        Raises:
+            FitError: labels, for an expert of values.
+        """
+        if data.labels() is not None:
+            raise FitError(
+                f"labels ({', '.join(data.labels() or ())})",
+                expected=f"values for {type(self).__name__}",
+                fix="an expert that takes labels, such as GP()",
+            )
         model = self.build(facts_of(data))
         self.train(model, data)
         model.eval()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from mfmat.posteriors import ConformalPosterior, RowPosterior, cdf, interval, quantile
+from mfmat.posteriors import ConformalPosterior, MixturePosterior, RowPosterior, cdf, interval, log_density, quantile
 from mfmat.types import Values
 
 
@@ -29,18 +29,20 @@ def rmse(posterior: RowPosterior, y: Values) -> float:
 
 def nll(posterior: RowPosterior, y: Values) -> float:
     r"""Mean negative log density, $-\frac1n\sum_i \ln p_i(y_i)$; a calibrator of intervals leaves it as it is."""
-    return float(-_marginal(posterior).log_prob(y).mean())
+    return float(-log_density(posterior, y).mean())
 
 
 def crps(posterior: RowPosterior, y: Values) -> float:
     r"""Mean continuous ranked probability score, $\int (F_i(t) - 1[t \ge y_i])^2 dt$, in the units of y.
 
-    Closed form of a Gaussian, $\sigma[z(2\Phi(z) - 1) + 2\varphi(z) - 1/\sqrt\pi]$; where calibration has
-    reshaped the distribution, the integral of the pinball loss over 199 quantiles that the calibration rows
-    can give. Gneiting & Raftery 2007, doi:10.1198/016214506000001437.
+    Closed form of a Gaussian, $\sigma[z(2\Phi(z) - 1) + 2\varphi(z) - 1/\sqrt\pi]$, and of a mixture of them; where
+    calibration has reshaped the distribution, the integral of the pinball loss over 199 quantiles that the
+    calibration rows can give. Gneiting & Raftery 2007, doi:10.1198/016214506000001437.
     """
     if isinstance(posterior, ConformalPosterior):
         return _pinball(posterior, y)
+    if isinstance(posterior, MixturePosterior):
+        return float(mixture_crps(posterior, y).mean())
     return float(gaussian_crps(posterior.mean, posterior.variance.sqrt(), y).mean())
 
 
@@ -51,6 +53,25 @@ def gaussian_crps(mean: Tensor, std: Tensor, y: Tensor) -> Tensor:
     density = unit.log_prob(z).exp()
     score: Tensor = std * (z * (2 * unit.cdf(z) - 1) + 2 * density - 1 / math.sqrt(math.pi))
     return score
+
+
+def mixture_crps(posterior: MixturePosterior, y: Values) -> Values:
+    r"""The score of each row on its own (b x q x 1).
+
+    $E|Y - y| - \frac12 E|Y - Y'|$, with $E|Z| = \mu(2\Phi(\mu/\sigma) - 1) + 2\sigma\varphi(\mu/\sigma)$ for each
+    component and each pair of them. Grimit et al. 2006, doi:10.1256/qj.05.235.
+    """
+    weights, means, stds = posterior.components
+    score = (weights * _distance(y - means, stds)).sum(0)
+    for weight, mean, std in zip(weights, means, stds, strict=True):
+        # A component at a time: all pairs at once would need K times the memory.
+        score = score - 0.5 * weight * (weights * _distance(mean - means, torch.hypot(std, stds))).sum(0)
+    return score
+
+
+def _distance(mean: Tensor, std: Tensor) -> Tensor:
+    z = mean / std
+    return mean * torch.erf(z / math.sqrt(2)) + std * math.sqrt(2 / math.pi) * (-0.5 * z.square()).exp()
 
 
 def coverage(posterior: RowPosterior, y: Values, level: float = 0.9) -> float:
@@ -109,10 +130,6 @@ def summary(posterior: RowPosterior, y: Values, level: float = 0.9) -> dict[str,
         "interval_score": interval_score(posterior, y, level),
         "miscalibration_area": miscalibration_area(posterior, y),
     }
-
-
-def _marginal(posterior: RowPosterior) -> Normal:
-    return Normal(posterior.mean, posterior.variance.sqrt())
 
 
 def _pinball(posterior: ConformalPosterior, y: Values) -> float:

@@ -88,10 +88,141 @@ def cdf(posterior: RowPosterior, y: Values) -> Values:
     >>> cdf(normal(torch.zeros(1), torch.eye(1)), torch.zeros(1, 1))
     tensor([[0.5000]])
     """
-    if isinstance(posterior, ConformalPosterior):
+    if isinstance(posterior, ConformalPosterior | MixturePosterior):
         return posterior.cdf(y)
     result: Tensor = Normal(posterior.mean, posterior.variance.sqrt()).cdf(y)
     return result
+
+
+def log_density(posterior: RowPosterior, y: Values) -> Values:
+    """The logarithm of the density of a new draw at `y`, for each row (b x q x 1); calibration leaves it as it is.
+
+    >>> log_density(normal(torch.zeros(1), torch.eye(1)), torch.zeros(1, 1))
+    tensor([[-0.9189]])
+    """
+    if isinstance(posterior, ConformalPosterior):
+        return log_density(posterior.base, y)
+    if isinstance(posterior, MixturePosterior):
+        return posterior.log_density(y)
+    result: Tensor = Normal(posterior.mean, posterior.variance.sqrt()).log_prob(y)
+    return result
+
+
+class MixturePosterior(GaussianPosterior):
+    r"""A mixture of K joint Gaussians, $p(y) = \sum_k w_k N(y; \mu_k, \Sigma_k)$.
+
+    Its `mean`, `variance` and `distribution` are those of the Gaussian with the same moments,
+    $\mu = \sum_k w_k \mu_k$ and $\Sigma = \sum_k w_k [\Sigma_k + (\mu_k - \mu)(\mu_k - \mu)^T]$. Quantiles, `cdf`,
+    densities and draws are the mixture's own. A draw takes all its q rows from one component. Where weights differ
+    from row to row, $w_k$ between rows i and j is $\sqrt{w_{ki} w_{kj}}$, and what holds exactly are the marginals.
+
+    Args:
+        means: K x b x q.
+        covariances: K x b x q x q, each with variances above 0.
+        weights: K, or K x b x q; they sum to 1 over K.
+
+    >>> two = MixturePosterior(torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1, 1), torch.tensor([0.5, 0.5]))
+    >>> two.variance.round(decimals=2)
+    tensor([[2.]])
+    """
+
+    def __init__(self, means: Tensor, covariances: Covariance, weights: Tensor) -> None:
+        self.means, self.covariances = means, covariances
+        self.weights = (
+            weights.reshape(-1, *[1] * (means.ndim - 1)).expand(means.shape) if weights.ndim == 1 else weights
+        )
+        mean = (self.weights * means).sum(0)
+        shares, apart = self.weights.sqrt(), means - mean
+        within = covariances * shares.unsqueeze(-1) * shares.unsqueeze(-2)
+        spread = shares * apart
+        super().__init__(mean, (within + spread.unsqueeze(-1) * spread.unsqueeze(-2)).sum(0))
+        self._stds = covariances.diagonal(dim1=-2, dim2=-1).sqrt()
+
+    @property
+    def components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights, means and standard deviations of each row's components (three of K x b x q x 1)."""
+        return self.weights.unsqueeze(-1), self.means.unsqueeze(-1), self._stds.unsqueeze(-1)
+
+    def cdf(self, y: Values) -> Values:
+        """The probability of a new draw below `y` (b x q x 1)."""
+        weights, means, stds = self.components
+        # Through erfc, which keeps its digits far below the mean; torch's ndtr does not.
+        below: Tensor = 0.5 * (weights * torch.erfc((means - y) / (math.sqrt(2) * stds))).sum(0)
+        return below
+
+    def log_density(self, y: Values) -> Values:
+        """The logarithm of the density of a new draw at `y` (b x q x 1)."""
+        weights, means, stds = self.components
+        return torch.logsumexp(weights.log() + Normal(means, stds).log_prob(y), dim=0)
+
+    def density(self, value: Tensor) -> Tensor:
+        """BoTorch's name for the density, of one value or of several in front."""
+        if value.numel() > 1:
+            return torch.stack([self.density(each) for each in value])
+        return self.log_density(value.expand(self.mean.shape)).exp()
+
+    def quantile(self, value: Tensor) -> Tensor:
+        """The value below which a draw falls with that probability (b x q x 1; k x b x q x 1 for k levels).
+
+        Newton's method in a bracket, halved where a step leaves it or is too long; gradients are the implicit ones.
+        """
+        if value.numel() > 1:
+            return torch.stack([self.quantile(each) for each in value])
+        level = float(value)
+        if level > 0.5:
+            # From the other side: the cumulative probability of a far upper value rounds to 1.
+            return -MixturePosterior(-self.means, self.covariances, self.weights).quantile(1 - value)
+        with torch.no_grad():
+            found = self._solve(level)
+            # Between far components the density is 0 where the probability is exactly reached.
+            slope = self.log_density(found).exp().clamp_min(torch.finfo(found.dtype).tiny)
+        below = self.cdf(found)
+        result: Tensor = found - (below - below.detach()) / slope
+        return result
+
+    def _solve(self, level: float) -> Values:
+        _, means, stds = self.components
+        ends = means + stds * torch.special.ndtri(torch.tensor(level, dtype=means.dtype, device=means.device))
+        low, high = ends.amin(0), ends.amax(0)
+        x: Tensor = (low + high) / 2
+        move = high - low
+        for _ in range(200):
+            excess = self.cdf(x) - level
+            low, high = torch.where(excess < 0, x, low), torch.where(excess > 0, x, high)
+            ahead = x - excess / self.log_density(x).exp()
+            # A step that is not half the last one may belong to a cycle between the ends of the bracket.
+            good = (ahead >= low) & (ahead <= high) & (2 * (ahead - x).abs() <= move)
+            ahead = torch.where(good, ahead, (low + high) / 2)
+            move = (ahead - x).abs()
+            x = ahead
+            if bool(((move <= 1e-13 * self.variance.sqrt()) | (excess == 0)).all()):
+                break
+        return x
+
+    @property
+    def base_sample_shape(self) -> torch.Size:
+        """One number that chooses the component, then one for each row (b x (q+1))."""
+        *batch, q = self.means.shape[1:]
+        return torch.Size([*batch, q + 1])
+
+    def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
+        """Draws from the mixture (s x b x q x 1), differentiable within each component."""
+        shape = torch.Size([1]) if sample_shape is None else sample_shape
+        base = torch.randn(*shape, *self.base_sample_shape, dtype=self.means.dtype, device=self.means.device)
+        return self.rsample_from_base_samples(shape, base)
+
+    def rsample_from_base_samples(self, sample_shape: torch.Size, base_samples: Tensor) -> Tensor:
+        """The draws that these standard normal numbers stand for (s x b x (q+1) to s x b x q x 1)."""
+        base = base_samples.expand(*sample_shape, *self.base_sample_shape)
+        ends = self.weights.cumsum(0)
+        chosen = torch.special.ndtr(base[..., :1])
+        draws = torch.zeros_like(base[..., 1:])
+        for k, (mean, factor) in enumerate(zip(self.means, root(self.covariances), strict=True)):
+            # The last component ends at 1, whatever the weights' rounded sum.
+            below = chosen < ends[k] if k < len(ends) - 1 else torch.ones_like(draws, dtype=torch.bool)
+            mine = below & (chosen >= ends[k - 1]) if k else below
+            draws = torch.where(mine, mean + (factor @ base[..., 1:, None])[..., 0], draws)
+        return draws.unsqueeze(-1)
 
 
 class ConformalPosterior(Posterior):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mfmat.cells import find_missing, is_missing, make_problem, read_numbers
+from mfmat.cells import find_levels, find_missing, is_missing, make_problem, read_labels, read_numbers
 from mfmat.data import Data, material_keys
 from mfmat.errors import MfmatWarning, Problem, SchemaError, TableError, UnknownNameError, nearest, warn
 from mfmat.features.featurizer import Featurizer
 from mfmat.posteriors import RowPosterior, interval, quantile
 from mfmat.replicates import merge
+from mfmat.sources import check_costs, check_kinds, order_sources, read_fidelities
 from mfmat.values import Value
 
 OnError = Literal["raise", "skip"]
@@ -42,10 +41,13 @@ class Schema(Value, kind="schema"):
         noise: column with the known standard deviation of a value (a missing cell: unknown).
         material: column naming the material; left out, equal inputs are one material.
         group: column naming what a split must not divide; left out, the compound, else the material.
-        unit: of the values, for labels.
+        unit: of the values, for axes.
+        kinds: `{"is_metal": "label"}` for a source whose values are class names, not numbers; the classes are
+            read off the table, or given in place of `"label"`.
 
     Raises:
-        SchemaError: costs missing, negative or not numbers; an unknown target; inputs that share a view.
+        SchemaError: costs missing, negative or not numbers; an unknown target; inputs that share a view; a kind
+            of an unknown source.
 
     >>> from mfmat.features import Composition
     >>> schema = Schema(Composition("formula"), value="gap", source="method", costs={"pbe": 1, "exp": 400})
@@ -62,12 +64,14 @@ class Schema(Value, kind="schema"):
     material: str | None = None
     group: str | None = None
     unit: str = ""
+    kinds: Mapping[str, str | tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         inputs = self.inputs if isinstance(self.inputs, Featurizer) else tuple(self.inputs)
         object.__setattr__(self, "inputs", inputs)
-        object.__setattr__(self, "costs", _costs(self.costs, self.source, self.value))
-        _order(tuple(self.prices), self.target)
+        object.__setattr__(self, "costs", check_costs(self.costs, self.source, self.value))
+        order_sources(tuple(self.prices), self.target)
+        object.__setattr__(self, "kinds", check_kinds(self.kinds, self.sources))
         names = [name for featurizer in self.featurizers for name in featurizer.views]
         if twice := {name for name in names if names.count(name) > 1}:
             raise SchemaError(
@@ -84,7 +88,7 @@ class Schema(Value, kind="schema"):
     @property
     def sources(self) -> tuple[str, ...]:
         """Every source in order of trust, the target last."""
-        return _order(tuple(self.prices), self.target)
+        return order_sources(tuple(self.prices), self.target)
 
     @property
     def prices(self) -> dict[str, float]:
@@ -92,10 +96,16 @@ class Schema(Value, kind="schema"):
         return dict(self.costs or {})
 
     def settle(self, table: pd.DataFrame) -> Schema:
-        """This schema with what its inputs leave open (levels of categories) read off the table."""
+        """This schema with what it leaves open (levels of categories, classes of labels) read off the table."""
         self._require(table, [column for f in self.featurizers for column in f.columns])
         settled = tuple(featurizer.settle(table) for featurizer in self.featurizers)
-        return replace(self, inputs=settled[0] if isinstance(self.inputs, Featurizer) else settled)
+        kinds = {name: self._classes(table, name) if kind == "label" else kind for name, kind in self._kinds.items()}
+        return replace(self, inputs=settled[0] if isinstance(self.inputs, Featurizer) else settled, kinds=kinds)
+
+    def classes(self, source: str | None = None) -> tuple[str, ...] | None:
+        """The classes of a source (the target unless named) whose kind is a label; None for values."""
+        kind = self._kinds.get(self.sources[self.fidelity(source)])
+        return kind if isinstance(kind, tuple) else None
 
     @property
     def views(self) -> dict[str, slice]:
@@ -121,15 +131,18 @@ class Schema(Value, kind="schema"):
         self._require(table, [column for column in columns if column])
         schema = self.settle(table)
         X, problems = schema._features(table)
-        fidelity, unknown = _fidelities(table, self.source, self.sources)
-        values, not_numbers = read_numbers(table[self.value])
+        fidelity, unknown = read_fidelities(table, self.source, self.sources)
+        classes = {i: found for i, name in enumerate(self.sources) if (found := schema.classes(name))}
+        values, not_numbers = _values(table[self.value], fidelity, classes)
         noise, bad_noise = _noise(table, self.noise)
         nameless = [p for column in (self.material, self.group) if column for p in find_missing(table[column])]
         problems = problems + unknown + not_numbers + bad_noise + nameless
         good = _keep(len(table), problems, on_error)
         X = torch.cat([X, torch.from_numpy(fidelity)[:, None].double()], dim=1)[good]
         keys = material_keys(X, schema.material_column)
-        merged = merge(np.column_stack([keys.numpy(), fidelity[good]]), values[good], noise[good])
+        # One material may bear two labels, of which no mean can be taken.
+        label = np.where(np.isin(fidelity, list(classes)), values, 0)[good].astype(np.int64)
+        merged = merge(np.column_stack([keys.numpy(), fidelity[good], label]), values[good], noise[good])
         return Data(
             X=X[merged.first],
             Y=torch.from_numpy(merged.mean)[:, None],
@@ -142,6 +155,7 @@ class Schema(Value, kind="schema"):
             counts=torch.from_numpy(merged.counts),
             material=schema.material_column,
             skipped=tuple(problems),
+            classes=classes,
         )
 
     def encode(
@@ -176,6 +190,13 @@ class Schema(Value, kind="schema"):
         }
         return pd.DataFrame({name: x.detach().reshape(-1).numpy() for name, x in columns.items()}, index=index)
 
+    def decode_labels(self, probabilities: Tensor, index: pd.Index, source: str | None = None) -> pd.DataFrame:
+        """Probabilities (n x c) as a table: the most probable label, then `p_` and the name of each class."""
+        classes = self.classes(source) or ()
+        label = [classes[code] for code in probabilities.argmax(dim=-1).tolist()]
+        shares = {f"p_{name}": column.numpy() for name, column in zip(classes, probabilities.T, strict=True)}
+        return pd.DataFrame({"label": label, **shares}, index=index)
+
     def fidelity(self, source: str | None = None) -> int:
         """A source's position in order of trust; the target's unless named."""
         name = self.sources[-1] if source is None else source
@@ -192,6 +213,21 @@ class Schema(Value, kind="schema"):
         """The columns whose cells must be numbers."""
         read = [column for featurizer in self.featurizers for column in featurizer.numbers]
         return (*read, self.value, *([self.noise] if self.noise else []))
+
+    @property
+    def _kinds(self) -> dict[str, str | tuple[str, ...]]:
+        return dict(self.kinds or {})
+
+    def _classes(self, table: pd.DataFrame, source: str) -> tuple[str, ...]:
+        rows = table if self.source is None else table[table[self.source].astype(str) == source]
+        classes = find_levels(rows[self.value])
+        if len(classes) < 2:
+            raise TableError(
+                f"{len(classes)} classes of the label {source!r}",
+                expected="at least 2 among its rows",
+                fix=f'kinds={{"{source}": ("no", "yes")}} where one has not been seen yet',
+            )
+        return classes
 
     @property
     def material_column(self) -> int | None:
@@ -237,56 +273,18 @@ class Schema(Value, kind="schema"):
                 )
 
 
-def _costs(costs: Mapping[str, float] | None, source: str | None, value: str) -> dict[str, float]:
-    if not costs:
-        if source is not None:
-            raise SchemaError(
-                f"source={source!r} without costs",
-                expected="the price of each source, in order of trust",
-                fix='costs={"cheap": 1, "trusted": 10}',
-            )
-        return {value: 1.0}
-    for name, cost in costs.items():
-        if not isinstance(cost, numbers.Real) or not math.isfinite(cost) or cost < 0:
-            raise SchemaError(
-                f"costs[{name!r}] = {cost!r}", expected="a finite price of 0 or more", fix="give every source its price"
-            )
-    if source is None and len(costs) > 1:
-        raise SchemaError(
-            f"{len(costs)} costs and no source column",
-            expected="the column that names each row's source",
-            fix='Schema(..., source="method")',
-        )
-    return {str(name): float(cost) for name, cost in costs.items()}
-
-
-def _order(sources: tuple[str, ...], target: str | None) -> tuple[str, ...]:
-    if target is None:
-        return sources
-    if target not in sources:
-        raise SchemaError(
-            f"target={target!r}",
-            expected=f"one of {', '.join(map(repr, sources))}",
-            fix=nearest(target, sources) + "name a source that has a cost",
-        )
-    return (*(name for name in sources if name != target), target)
-
-
-def _fidelities(
-    table: pd.DataFrame, column: str | None, sources: tuple[str, ...]
-) -> tuple[NDArray[np.int64], list[Problem]]:
-    if column is None:
-        return np.zeros(len(table), dtype=np.int64), []
-    cells = table[column].tolist()
-    rank = {name: i for i, name in enumerate(sources)}
-    codes = np.array([rank.get(cell if isinstance(cell, str) else str(cell), -1) for cell in cells], dtype=np.int64)
-    known = ", ".join(map(repr, sources))
-
-    def what(cell: object) -> str:
-        return f"an unknown source ({nearest(str(cell), sources)}known: {known}; add it to costs or correct it)"
-
-    unknown = np.flatnonzero(codes < 0).tolist()
-    return codes, [Problem(i, table.index[i], column, cells[i], what(cells[i])) for i in unknown]
+def _values(
+    column: pd.Series, fidelity: NDArray[np.int64], classes: Mapping[int, tuple[str, ...]]
+) -> tuple[NDArray[np.float64], list[Problem]]:
+    if not classes:
+        return read_numbers(column)
+    values, problems = np.full(len(column), np.nan), []
+    for i in np.unique(fidelity[fidelity >= 0]).tolist():
+        rows = np.flatnonzero(fidelity == i)
+        part = column.iloc[rows]
+        values[rows], bad = read_labels(part, classes[i]) if i in classes else read_numbers(part)
+        problems += [replace(problem, position=int(rows[problem.position])) for problem in bad]
+    return values, problems
 
 
 def _noise(table: pd.DataFrame, column: str | None) -> tuple[NDArray[np.float64], list[Problem]]:

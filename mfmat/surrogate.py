@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from mfmat import saving
 from mfmat.auto import Auto
@@ -72,6 +73,8 @@ class Surrogate:
     ) -> pd.DataFrame:
         """Median, mean, std, lower and upper of a new measurement for each row, the index kept.
 
+        Of a source whose kind is a label: the most probable `label`, and `p_` and its name for each class.
+
         Args:
             table: n rows with the schema's input columns; others are ignored.
             level: of the central interval from `lower` to `upper`.
@@ -85,12 +88,24 @@ class Surrogate:
         """
         X, rows = self.schema.encode(table, source, on_error=on_error)
         index = table.index[rows]
+        if self.schema.classes(source):
+            return self._predict_labels(X, index, source)
         with torch.no_grad():
             parts = [
                 self.schema.decode(self.model.posterior(chunk, observation_noise=noise), index[at : at + CHUNK], level)
                 for at, chunk in zip(range(0, len(X), CHUNK), X.split(CHUNK), strict=True)
             ]
         return pd.concat(parts)
+
+    def _predict_labels(self, X: Tensor, index: pd.Index, source: str | None) -> pd.DataFrame:
+        if self.schema.fidelity(source) != len(self.schema.sources) - 1:
+            raise SchemaError(
+                f"source={source!r}, a label that is not the target",
+                expected="values, or the label that the surrogate was fitted for",
+                fix=f"a surrogate with Schema(target={source!r})",
+            )
+        parts = [self.model.probabilities(chunk)[:, 0] for chunk in X.split(CHUNK)]
+        return self.schema.decode_labels(torch.cat(parts), index, source)
 
     def sample(
         self,
@@ -110,6 +125,8 @@ class Surrogate:
             SchemaError: more joint values than a covariance can hold (20,000).
         """
         names = [source] if source is None or isinstance(source, str) else list(source)
+        if labels := [self.schema.sources[self.schema.fidelity(name)] for name in names if self.schema.classes(name)]:
+            raise SchemaError(f"draws of the label {labels[0]!r}", expected="a source of values", fix="use predict")
         blocks = [self.schema.encode(table, name) for name in names]
         X = torch.cat([block for block, _ in blocks])[:, 0]
         if len(X) > 20_000:
@@ -208,6 +225,7 @@ def _card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel) -
     rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
     heldout = _heldout(table, schema, model)
     target, keys = data.Y[data.fidelity == data.target], material_keys(data.X, data.material)
+    labels = schema.classes()
     counts = {name: int((data.fidelity == i).sum()) for i, name in enumerate(schema.sources)}
     return {
         "versions": {name: version(name) for name in ("mfmat", "torch", "botorch", "gpytorch")}
@@ -219,7 +237,7 @@ def _card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel) -
             "replicates": int(data.counts.sum()) - len(data),
             "skipped": [str(problem) for problem in data.skipped],
         },
-        "best": {"max": float(target.max()), "min": float(target.min())} if len(target) else None,
+        "best": {"max": float(target.max()), "min": float(target.min())} if len(target) and not labels else None,
         "seen": {name: keys[data.fidelity == i].tolist() for i, name in enumerate(schema.sources)},
         "why": model.facts.get("why", []),
         "compared": model.facts.get("compared", []),

@@ -45,7 +45,8 @@ def cross_validate(
 
     Returns:
         A row for each target row (its index in the table): y, fold, median, mean, std, lower, upper, and
-        pit, the predictive cumulative probability at y.
+        pit, the predictive cumulative probability at y; of a label: y, fold, label, and `p_` and its name for
+        each class.
 
     Raises:
         FitError: fewer than two compounds in the target.
@@ -56,7 +57,7 @@ def cross_validate(
     results = executor.map(task, parts) if executor else map(task, parts)
     predicted = pd.concat([result.assign(fold=k) for k, result in enumerate(results)])
     rows = torch.cat(parts)
-    predicted.insert(0, "y", data.Y[rows, 0].numpy())
+    predicted.insert(0, "y", _truth(schema, data.Y[rows, 0]))
     predicted.index = table.index[data.rows[rows].numpy()]
     return predicted.iloc[np.argsort(data.rows[rows].numpy())]
 
@@ -78,8 +79,15 @@ def train_median(
 
 
 def accuracy(predicted: pd.DataFrame) -> dict[str, float]:
-    """MAE of the median, RMSE of the mean, coverage and mean width of the intervals in a table of `cross_validate`."""
+    """What is right and wrong in a table of `cross_validate`.
+
+    MAE of the median, RMSE of the mean, coverage and mean width of the intervals; of labels, the share that is
+    right, the mean negative log probability of the class, and the mean squared error of the probabilities
+    summed over classes (Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2).
+    """
     y = predicted["y"]
+    if "label" in predicted:
+        return _label_accuracy(predicted)
     return {
         "mae": float((y - predicted["median"]).abs().mean()),
         "rmse": float(((y - predicted["mean"]) ** 2).mean() ** 0.5),
@@ -94,6 +102,22 @@ def calibration(predicted: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"level": levels.numpy(), "observed": observed.numpy()})
 
 
+def _label_accuracy(predicted: pd.DataFrame) -> dict[str, float]:
+    names = [name for name in predicted.columns if name.startswith("p_")]
+    said = predicted[names].to_numpy()
+    true = np.array([[f"p_{y}" == name for name in names] for y in predicted["y"]])
+    return {
+        "accuracy": float((predicted["label"] == predicted["y"]).mean()),
+        "log_loss": float(-np.log(said[true]).mean()),
+        "brier": float(((said - true) ** 2).sum(axis=1).mean()),
+    }
+
+
+def _truth(schema: Schema, y: Tensor) -> list[float] | list[str]:
+    classes = schema.classes()
+    return [classes[int(code)] for code in y] if classes else y.tolist()
+
+
 def _parts(data: Data, folds: int, seed: int) -> tuple[Data, list[Tensor]]:
     parts = data.split(folds, seed)
     if len(parts) < 2:
@@ -103,6 +127,8 @@ def _parts(data: Data, folds: int, seed: int) -> tuple[Data, list[Tensor]]:
 
 def _fold(recipe: Learner, schema: Schema, data: Data, level: float, part: Tensor) -> pd.DataFrame:
     model = recipe.fit(data.without(part))
+    if schema.classes():
+        return schema.decode_labels(model.probabilities(data.X[part].unsqueeze(1))[:, 0], pd.RangeIndex(len(part)))
     with torch.no_grad():
         posterior = model.posterior(data.X[part].unsqueeze(1), observation_noise=True)
         said = schema.decode(posterior, pd.RangeIndex(len(part)), level)

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Self
 
 from mfmat.errors import SchemaError, UnknownNameError, nearest
 
+MAPPING = "mapping"
+"""The kind of a plain mapping with an entry that would be taken for a kind."""
 _kinds: dict[str, type[Value]] = {}
 
 
@@ -56,7 +58,9 @@ def _encode(item: Any) -> Any:
     if isinstance(item, Value):
         return item.config()
     if isinstance(item, Mapping):
-        return {str(key): _encode(value) for key, value in item.items()}
+        plain = {str(key): _encode(value) for key, value in item.items()}
+        # A source or a column may be called "kind".
+        return {"kind": MAPPING, "items": [list(entry) for entry in plain.items()]} if "kind" in plain else plain
     if isinstance(item, list | tuple):
         return [_encode(value) for value in item]
     if item is None or isinstance(item, bool | int | float | str):
@@ -73,6 +77,8 @@ def _decode(item: Any) -> Any:
         return tuple(_decode(value) for value in item)
     if not isinstance(item, dict):
         return item
+    if item.get("kind") == MAPPING:
+        return {key: _decode(value) for key, value in item["items"]}
     fields = {key: _decode(value) for key, value in item.items() if key != "kind"}
     if "kind" not in item:
         return fields

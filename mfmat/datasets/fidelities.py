@@ -8,6 +8,7 @@ sources: one cheap calculation is 1, a hybrid functional 20, an experiment a few
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -28,7 +29,7 @@ _COF_FEATURES = (
 _HYBRID_PARTS = ("organic", "cation", "anion")
 
 
-def _by_level(inputs: Featurizer | tuple[Featurizer, ...], costs: Mapping[str, float], **rest: str) -> Schema:
+def _by_level(inputs: Featurizer | tuple[Featurizer, ...], costs: Mapping[str, float], **rest: Any) -> Schema:
     return Schema(inputs=inputs, value="target", source="fidelity", costs=costs, **rest)
 
 

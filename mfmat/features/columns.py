@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mfmat.cells import is_missing, make_problem, read_numbers
+from mfmat.cells import find_levels, is_missing, make_problem, name_level, read_numbers
 from mfmat.errors import Problem, SchemaError
 from mfmat.features.featurizer import Featurizer
 
@@ -52,7 +52,7 @@ class Columns(Featurizer, kind="columns"):
         open_ = (categories,) if isinstance(categories, str) else categories
         levels = open_ if isinstance(open_, Mapping) else dict.fromkeys(open_, ())
         object.__setattr__(self, "names", (names,) if isinstance(names, str) else tuple(names))
-        object.__setattr__(self, "categories", {key: tuple(map(_text, given)) for key, given in levels.items()})
+        object.__setattr__(self, "categories", {key: tuple(map(name_level, given)) for key, given in levels.items()})
         object.__setattr__(self, "name", name)
         if not self.columns or len(set(self.columns)) < len(self.columns):
             raise SchemaError(
@@ -81,7 +81,7 @@ class Columns(Featurizer, kind="columns"):
 
     def settle(self, table: pd.DataFrame) -> Self:
         """This featurizer with the open levels read off `table`."""
-        known = {column: levels or _levels(table[column]) for column, levels in self.categories.items()}
+        known = {column: levels or find_levels(table[column]) for column, levels in self.categories.items()}
         return replace(self, categories=known)
 
     def encode(self, table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
@@ -103,18 +103,9 @@ def _one_hot(column: pd.Series, levels: tuple[str, ...], problems: list[Problem]
     codes = {level: code for code, level in enumerate(levels)}
     block = np.zeros((len(column), len(levels)))
     for position, cell in enumerate(column):
-        if not is_missing(cell) and _text(cell) in codes:
-            block[position, codes[_text(cell)]] = 1.0
+        if not is_missing(cell) and name_level(cell) in codes:
+            block[position, codes[name_level(cell)]] = 1.0
         else:
             what = "level missing" if is_missing(cell) else f"not one of the known levels {', '.join(levels)}"
             problems.append(make_problem(column, position, what))
     return block
-
-
-def _levels(column: pd.Series) -> tuple[str, ...]:
-    return tuple(sorted({_text(cell) for cell in column if not is_missing(cell)}))
-
-
-def _text(cell: object) -> str:
-    # One gap turns a column of whole numbers into floats; 2 and 2.0 must stay one level.
-    return str(int(cell)) if isinstance(cell, float | np.floating) and cell.is_integer() else str(cell)

@@ -17,7 +17,7 @@ from mfmat.features.featurizer import Featurizer
 from mfmat.features.formulas import read_formula, write_formula
 
 STATISTICS = ("mean", "deviation", "min", "max", "range")
-_BLOCKS = ("statistics", "fractions")
+_DEFAULT = ("statistics", "fractions")
 _ROWS_AT_ONCE = 1024
 
 
@@ -31,11 +31,13 @@ class Composition(Featurizer, kind="composition"):
         mean = sum_i x_i p_i,   deviation = sum_i x_i |p_i - mean|,   min, max and range of p_i over the elements
 
     in the property's own unit (`mfmat.features.elements.read_sources`), and the block `fractions` holds x_i
-    for hydrogen to californium. Equal compositions give equal bits, however they are written.
+    for hydrogen to californium. On request, `averages` holds the means and deviations alone, and `roots` the
+    square roots of the x_i, in which traces stand out: alloys and dopants. Equal compositions give equal bits,
+    however they are written.
 
     Args:
         column: the table's column of formulas, as chemists write them (`CuSO4·5H2O`, `Hg0.7Cd0.3Te`).
-        blocks: which of `statistics` and `fractions` to give; each is one view.
+        blocks: which of `statistics`, `averages`, `fractions` and `roots` to give; each is one view.
 
     Errors: SchemaError for an unknown block. A cell that is missing, no text, no formula, or names an
     element beyond californium is a `Problem`, and its row NaN.
@@ -51,13 +53,15 @@ class Composition(Featurizer, kind="composition"):
     """
 
     column: str
-    blocks: tuple[str, ...] = field(default=_BLOCKS, kw_only=True)
+    blocks: tuple[str, ...] = field(default=_DEFAULT, kw_only=True)
 
     def __post_init__(self) -> None:
         blocks = (self.blocks,) if isinstance(self.blocks, str) else tuple(self.blocks)
-        if not blocks or len(set(blocks)) < len(blocks) or not set(blocks) <= set(_BLOCKS):
+        if not blocks or len(set(blocks)) < len(blocks) or not set(blocks) <= set(_ENCODERS):
             raise SchemaError(
-                f"blocks={self.blocks!r}", expected=f"one or both of {_BLOCKS}", fix="leave blocks out to have both"
+                f"blocks={self.blocks!r}",
+                expected=f"some of {', '.join(_ENCODERS)}",
+                fix=f"leave blocks out to have {' and '.join(_DEFAULT)}",
             )
         object.__setattr__(self, "blocks", blocks)
 
@@ -70,9 +74,12 @@ class Composition(Featurizer, kind="composition"):
     def views(self) -> dict[str, tuple[str, ...]]:
         """One view a block, named after the column and the block."""
         elements = load_elements()
+        statistics = tuple(f"{statistic} {name}" for statistic in STATISTICS for name in elements.properties)
         names = {
-            "statistics": tuple(f"{statistic} {name}" for statistic in STATISTICS for name in elements.properties),
+            "statistics": statistics,
+            "averages": statistics[: 2 * len(elements.properties)],
             "fractions": tuple(f"fraction {symbol}" for symbol in elements.symbols),
+            "roots": tuple(f"root fraction {symbol}" for symbol in elements.symbols),
         }
         return {f"{self.column}.{block}": names[block] for block in self.blocks}
 
@@ -177,4 +184,17 @@ def _encode_fractions(elements: NDArray[np.intp], fractions: NDArray[np.float64]
     return block
 
 
-_ENCODERS = {"statistics": _encode_statistics, "fractions": _encode_fractions}
+def _encode_averages(elements: NDArray[np.intp], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _encode_statistics(elements, fractions)[:, : 2 * len(load_elements().properties)]
+
+
+def _encode_roots(elements: NDArray[np.intp], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sqrt(_encode_fractions(elements, fractions))
+
+
+_ENCODERS = {
+    "statistics": _encode_statistics,
+    "averages": _encode_averages,
+    "fractions": _encode_fractions,
+    "roots": _encode_roots,
+}

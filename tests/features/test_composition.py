@@ -177,6 +177,20 @@ def test_writes_itself_and_comes_back(featurizer: Composition) -> None:
     assert featurizer.settle(pd.DataFrame({"f": ["Fe"]})) == featurizer
 
 
+def test_averages_and_roots_are_of_the_other_blocks() -> None:
+    table = pd.DataFrame({"f": ["GaAs", "Fe0.98C0.02", "NaCl"]})
+    statistics, _ = Composition("f", blocks="statistics").encode(table)
+    fractions, _ = Composition("f", blocks="fractions").encode(table)
+    both = Composition("f", blocks=("averages", "roots"))
+    X, _ = both.encode(table)
+    averages = 2 * statistics.shape[1] // 5
+    np.testing.assert_array_equal(X, np.hstack([statistics[:, :averages], np.sqrt(fractions)]))
+    names = both.views
+    assert len(names["f.averages"]) == averages
+    assert {name.split()[0] for name in names["f.averages"]} == {"mean", "deviation"}
+    assert names["f.roots"][5] == "root fraction C"
+
+
 @pytest.mark.parametrize("blocks", [(), "magpie", ("fractions", "fractions")])
 def test_unknown_blocks_are_refused(blocks: object) -> None:
     with pytest.raises(SchemaError, match="statistics"):

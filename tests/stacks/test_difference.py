@@ -13,7 +13,7 @@ from smt.applications import MFK
 import mfmat as mf
 from mfmat.data import Data, at_fidelity, material_keys
 from mfmat.errors import SchemaError, UnknownNameError
-from mfmat.experts.gp import NOISE_FLOOR
+from mfmat.experts.process import NOISE_FLOOR
 from mfmat.stacks.chain import DifferenceModel, Level
 from mfmat.stacks.links import MOST_TRUST, Link
 

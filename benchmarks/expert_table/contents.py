@@ -1,0 +1,77 @@
+"""What stands in the table: data sets, mfmat's experts with their options, and the peers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from expert_table import peers
+from mfmat import experts
+from mfmat.features import Composition
+from mfmat.features.featurizer import Featurizer
+from mfmat.learner import Learner
+
+DATA = {
+    "steels": "steels",
+    "steels-matbench": "steels",
+    "expt_formation_energy": "jarvis/expt_formation_energy",
+    "mbj_bandgap": "jarvis/mbj_bandgap",
+    "log10_K_VRH": "dft/matbench_log10_K_VRH",
+    "mp_gap": "dft/matbench_mp_gap",
+    "mp_e_form": "dft/matbench_mp_e_form",
+}
+"""Short names, from the smallest table to the largest; `steels-matbench` has the folds of the published benchmark."""
+
+EXPERTS: dict[str, dict[str, Any]] = {
+    "GP": {},
+    "SparseGP": {},
+    "DeepKernelGP": {},
+    "BNN": {},
+    "Ensemble": {},
+    "Forest": {},
+    "BayesianLinear": {},
+    "AtomSet": {},
+}
+"""mfmat's experts, each with its options on every table."""
+
+CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
+    ("GP", "steels"): {"additive": ("formula.roots",)},
+    ("GP", "steels-matbench"): {"additive": ("formula.roots",)},
+    ("GP", "expt_formation_energy"): {"ard": True, "steps": 25, "additive": ("formula.fractions",)},
+}
+"""Options of one expert on one table, (expert, table), chosen by cross-validation inside training parts."""
+
+INPUTS: dict[tuple[str, str], Featurizer] = {
+    ("GP", "steels"): Composition("formula", blocks=("averages", "roots")),
+    ("GP", "steels-matbench"): Composition("formula", blocks=("averages", "roots")),
+}
+"""Inputs of one expert on one table, where they are not those that the table comes with; chosen in the same way."""
+
+PEERS = {
+    "Median": peers.Median(),
+    "RandomForest": peers.RandomForest(),
+    "SklearnGP": peers.SklearnGP(),
+    "SingleTaskGP": peers.BotorchGP(),
+}
+"""Who else is asked, with the same columns and folds."""
+
+
+def names() -> list[str]:
+    """Every learner that can be asked today: mfmat's experts, then the peers."""
+    return [*(name for name in EXPERTS if hasattr(experts, name)), *PEERS]
+
+
+def learner(name: str, data: str, device: str | None = None) -> Learner | peers.Peer:
+    """The learner of that name with its options for that table."""
+    if name in PEERS:
+        return PEERS[name]
+    options = EXPERTS[name] | CHOSEN.get((name, data), {})
+    chosen: Learner = getattr(experts, name)(**options)
+    if device is not None:
+        chosen = dataclasses.replace(chosen, device=device)
+    return chosen
+
+
+def has_device(name: str) -> bool:
+    """Whether an expert can be trained elsewhere than on the processor."""
+    return name in EXPERTS and any(field.name == "device" for field in dataclasses.fields(getattr(experts, name)))

@@ -1,0 +1,47 @@
+"""Columns on one scale, learned from the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class Scaling(torch.nn.Module):
+    r"""Standardised columns, $z = (x - c) / s$ with the mean c and the standard deviation s of the rows.
+
+    A constant column gets its view's median s, so that it takes part as soon as a new row differs in it (an
+    element not seen before).
+
+    Args:
+        views: each view's columns.
+        width: columns in all.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, views: Mapping[str, slice], width: int) -> None:
+        super().__init__()
+        self.views = dict(views)
+        self.register_buffer("centre", torch.zeros(width).double())
+        self.register_buffer("scale", torch.ones(width).double())
+
+    def measure(self, X: Tensor) -> None:
+        """Learn c and s (n x d)."""
+        if len(X):
+            # Distances do not depend on the centre, but the rounding of large squares does.
+            self.centre.copy_(X.mean(dim=0))
+        if len(X) < 2:
+            return
+        spread = X.std(dim=0)
+        for view in self.views.values():
+            block = spread[view]
+            varying = block > 1e-12 * X[:, view].abs().amax(dim=0)
+            if varying.any():
+                self.scale[view] = torch.where(varying, block, block[varying].median())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows (b x q x d), in the same shape."""
+        return (x - self.centre) / self.scale

@@ -1,0 +1,113 @@
+"""Train a network on batches: Adam with a falling rate, stopped early on compounds held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfmat.data import Data
+from mfmat.progress import track
+from mfmat.types import Codes
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        epochs: passes over the rows at most.
+        steps: at least as many steps, whatever the number of rows.
+        batch: rows a step.
+        rate: the largest learning rate, reached after a tenth of the steps; it falls to 0 along a cosine.
+        decay: of the weights (AdamW).
+        patience: share of the epochs without a better score after which training stops.
+    """
+
+    epochs: int = 100
+    steps: int = 1000
+    batch: int = 256
+    rate: float = 2e-3
+    decay: float = 1e-2
+    patience: float = 0.3
+
+
+def hold_out(data: Data, share: float, seed: int) -> tuple[Codes, Codes]:
+    """Positions to train on and positions held out: a share of the groups, of which none is divided.
+
+    With fewer than 10 groups nothing is held out.
+    """
+    groups, member = torch.unique(data.groups, return_inverse=True)
+    count = round(share * len(groups)) if len(groups) >= 10 else 0
+    order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
+    held = torch.isin(member, order[:count])
+    return torch.nonzero(~held).flatten(), torch.nonzero(held).flatten()
+
+
+def train(
+    parameters: Sequence[Tensor],
+    loss: Callable[[Codes], Tensor],
+    rows: Codes,
+    score: Callable[[], float] | None,
+    schedule: Schedule,
+    *,
+    seed: int = 0,
+    title: str = "training",
+) -> None:
+    """Lower the loss, in place, and end at the parameters that scored best.
+
+    Args:
+        parameters: leaves that require a gradient.
+        loss: the mean loss of the rows at these positions.
+        rows: positions to train on.
+        score: smaller is better, asked after every epoch; None: train to the end.
+        schedule: how long and how fast.
+        seed: of the order of the rows.
+        title: of the bar.
+    """
+    batches = math.ceil(len(rows) / schedule.batch)
+    epochs = max(schedule.epochs, math.ceil(schedule.steps / max(batches, 1)))
+    optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=schedule.decay, fused=True)
+    fall = torch.optim.lr_scheduler.LambdaLR(optimiser, _rates(epochs * batches))
+    # Scoring after every step would cost more than training where an epoch is a single step.
+    every = max(1, epochs // 100)
+    best, kept, since = math.inf, [p.detach().clone() for p in parameters], 0
+    for epoch, order in enumerate(track(_orders(rows, epochs, seed), title, epochs)):
+        for batch in order.split(schedule.batch):
+            optimiser.zero_grad(set_to_none=True)
+            loss(batch).backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            fall.step()
+        if score is None or ((epoch + 1) % every and epoch + 1 < epochs):
+            continue
+        now = score()
+        since += every
+        if now < best:
+            best, kept, since = now, [p.detach().clone() for p in parameters], 0
+        if since > schedule.patience * epochs:
+            break
+    if score is not None:
+        with torch.no_grad():
+            for p, value in zip(parameters, kept, strict=True):
+                p.copy_(value)
+
+
+def _orders(rows: Codes, epochs: int, seed: int) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        yield rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _rates(steps: int) -> Callable[[int], float]:
+    warm = max(steps // 10, 1)
+
+    def rate(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
+
+    return rate
