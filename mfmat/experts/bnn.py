@@ -17,7 +17,8 @@ from mfmat.experts.multi_head import MultiHead, fit_heads
 from mfmat.experts.nuts import sample
 from mfmat.experts.sampled import SampledModel
 from mfmat.experts.svi import fit_guide
-from mfmat.learner import Expert, Facts
+from mfmat.labels import LabelExpert
+from mfmat.learner import Facts
 from mfmat.training import Schedule, hold_out
 
 OPTIONS = {
@@ -34,7 +35,7 @@ THIN = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class BNN(Expert, kind="bnn"):
+class BNN(LabelExpert, kind="bnn"):
     r"""A network whose weights have a posterior, and values a noise learned for each source or from the row.
 
     $y = f(x, s) + \epsilon$, $\epsilon \sim N(0, \sigma_s^2 r(x) + v_i)$, with $f = \phi^T w$ linear in the units

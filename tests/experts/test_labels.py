@@ -66,6 +66,12 @@ def test_a_linear_expert_is_logistic_regression() -> None:
     np.testing.assert_allclose(said, theirs, atol=0.05)
 
 
+def test_a_network_learns_labels() -> None:
+    new, p = draw(1000, seed=1)
+    said = mf.fit(draw(300)[0], schema(), mf.BNN()).predict(new)["p_metal"].to_numpy()
+    assert divergence(p, said) < 0.4 * divergence(p, np.full_like(p, p.mean()))
+
+
 def test_saved_and_loaded_it_says_the_same(fitted: mf.Surrogate, tmp_path: Path) -> None:
     new, _ = draw(20, seed=1)
     fitted.save(tmp_path / "kind.mfmat")
