@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from mfmat.errors import CalibrationError
+from mfmat.mixture_quantile import mixture_quantile
 from mfmat.types import Covariance, Values
 
 
@@ -164,40 +165,23 @@ class MixturePosterior(GaussianPosterior):
     def quantile(self, value: Tensor) -> Tensor:
         """The value below which a draw falls with that probability (b x q x 1; k x b x q x 1 for k levels).
 
-        Newton's method in a bracket, halved where a step leaves it or is too long; gradients are the implicit ones.
+        See `mixture_quantile`; gradients are the implicit ones.
         """
         if value.numel() > 1:
             return torch.stack([self.quantile(each) for each in value])
         level = float(value)
-        if level > 0.5:
-            # From the other side: the cumulative probability of a far upper value rounds to 1.
-            return -MixturePosterior(-self.means, self.covariances, self.weights).quantile(1 - value)
+        weights, means, stds = (part.flatten(1) for part in self.components)
+        # From the nearer end: the cumulative probability of a far upper value rounds to 1.
+        side, level = (-1, float(1 - value)) if level > 0.5 else (1, level)
         with torch.no_grad():
-            found = self._solve(level)
-            # Between far components the density is 0 where the probability is exactly reached.
-            slope = self.log_density(found).exp().clamp_min(torch.finfo(found.dtype).tiny)
+            found = side * mixture_quantile(weights, side * means, stds, level).reshape(self.mean.shape)
+        if not torch.is_grad_enabled():
+            return found
+        # Between far components the density is 0 where the probability is exactly reached.
+        slope = self.log_density(found).exp().clamp_min(torch.finfo(found.dtype).tiny).detach()
         below = self.cdf(found)
         result: Tensor = found - (below - below.detach()) / slope
         return result
-
-    def _solve(self, level: float) -> Values:
-        _, means, stds = self.components
-        ends = means + stds * torch.special.ndtri(torch.tensor(level, dtype=means.dtype, device=means.device))
-        low, high = ends.amin(0), ends.amax(0)
-        x: Tensor = (low + high) / 2
-        move = high - low
-        for _ in range(200):
-            excess = self.cdf(x) - level
-            low, high = torch.where(excess < 0, x, low), torch.where(excess > 0, x, high)
-            ahead = x - excess / self.log_density(x).exp()
-            # A step that is not half the last one may belong to a cycle between the ends of the bracket.
-            good = (ahead >= low) & (ahead <= high) & (2 * (ahead - x).abs() <= move)
-            ahead = torch.where(good, ahead, (low + high) / 2)
-            move = (ahead - x).abs()
-            x = ahead
-            if bool(((move <= 1e-13 * self.variance.sqrt()) | (excess == 0)).all()):
-                break
-        return x
 
     @property
     def base_sample_shape(self) -> torch.Size:

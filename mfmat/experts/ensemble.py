@@ -195,6 +195,13 @@ class EnsembleModel(FittedModel):
         self.register_buffer("scale", scales[:, 1], persistent=False)
         self.register_buffer("typical", torch.full((len(scales),), math.nan).double())
         self.log_factor = torch.nn.Parameter(torch.zeros(len(scales)).double())
+        # In a tuple, so that the copy for tables is no part of the state.
+        self._single: tuple[Members] | None = None
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As torch's, forgetting the copy for tables."""
+        self._single = None
+        return super().load_state_dict(*args, **kwargs)
 
     def measure(self, data: Data) -> None:
         """Learn the columns' scales and ranges, and the noise of sources where all of it is known."""
@@ -233,8 +240,9 @@ class EnsembleModel(FittedModel):
             weights, means, stds = self.members(self.inputs(x))
         else:
             # For tables: rounding is far below the smallest noise that a member can state.
-            single = copy.deepcopy(self.members).float()
-            parts = [single(self.inputs(part).float()) for part in x.split(CHUNK)]
+            if self._single is None:
+                self._single = (copy.deepcopy(self.members).float(),)
+            parts = [self._single[0](self.inputs(part).float()) for part in x.split(CHUNK)]
             weights, means, stds = (torch.cat(part, dim=1).double() for part in zip(*parts, strict=True))
         # Weights whose sum is 1 in single precision only would move a mean of 1e6 by 0.1.
         return torch.log_softmax(weights, dim=-1), means, stds.square()
