@@ -30,7 +30,7 @@ def mixture_quantile(weights: Tensor, means: Tensor, stds: Tensor, level: float)
     spread = (weights * (stds.square() + (means - mean).square())).sum(0).sqrt()
     found = (mean + spread * math.sqrt(2) * torch.erfinv(torch.tensor(2 * level - 1).to(means))).clamp(low, high)
     x, move, open_ = found, high - low, torch.arange(len(found))
-    parts = (weights, means, stds, low, high, spread, x, move)
+    parts: tuple[Tensor, ...] = (weights, means, stds, low, high, spread, x, move)
     for _ in range(200):
         weights, means, stds, low, high, spread, x, move = parts
         z = (x - means) / stds
