@@ -35,6 +35,7 @@ class Data:
             a scale or a smoothness from Y should not count them. None: no such direction.
         skipped: what was left out with `on_error="skip"`.
         classes: of each fidelity whose values are labels, the names that its Y (0, 1, ...) stands for.
+        floor: the smallest value that the target can have and often has exactly; None where nothing is said.
     """
 
     X: Tensor
@@ -51,6 +52,7 @@ class Data:
     trend: Tensor | None = None
     skipped: tuple[Problem, ...] = ()
     classes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    floor: float | None = None
 
     def __len__(self) -> int:
         return len(self.X)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -20,6 +22,7 @@ from mfmat.posteriors import RowPosterior, interval, quantile
 from mfmat.replicates import merge
 from mfmat.sources import check_costs, check_kinds, order_sources, read_fidelities
 from mfmat.values import Value
+from mfmat.wide import lengthen
 
 OnError = Literal["raise", "skip"]
 
@@ -44,10 +47,12 @@ class Schema(Value, kind="schema"):
         unit: of the values, for axes.
         kinds: `{"is_metal": "label"}` for a source whose values are class names, not numbers; the classes are
             read off the table, or given in place of `"label"`.
+        floor: the smallest value that the target can have and often has exactly, such as the gap 0 of metals; left
+            out, a smallest value that 5% of its rows share is taken for one where that matters (`Hurdle`).
 
     Raises:
         SchemaError: costs missing, negative or not numbers; an unknown target; inputs that share a view; a kind
-            of an unknown source.
+            of an unknown source; a floor that is no number.
 
     >>> from mfmat.features import Composition
     >>> schema = Schema(Composition("formula"), value="gap", source="method", costs={"pbe": 1, "exp": 400})
@@ -65,6 +70,7 @@ class Schema(Value, kind="schema"):
     group: str | None = None
     unit: str = ""
     kinds: Mapping[str, str | tuple[str, ...]] | None = None
+    floor: float | None = None
 
     def __post_init__(self) -> None:
         inputs = self.inputs if isinstance(self.inputs, Featurizer) else tuple(self.inputs)
@@ -72,6 +78,10 @@ class Schema(Value, kind="schema"):
         object.__setattr__(self, "costs", check_costs(self.costs, self.source, self.value))
         order_sources(tuple(self.prices), self.target)
         object.__setattr__(self, "kinds", check_kinds(self.kinds, self.sources))
+        if self.floor is not None:
+            if not isinstance(self.floor, numbers.Real) or not math.isfinite(self.floor):
+                raise SchemaError(f"floor={self.floor!r}", expected="a finite number", fix="floor=0.0, or leave it out")
+            object.__setattr__(self, "floor", float(self.floor))
         names = [name for featurizer in self.featurizers for name in featurizer.views]
         if twice := {name for name in names if names.count(name) > 1}:
             raise SchemaError(
@@ -79,6 +89,38 @@ class Schema(Value, kind="schema"):
                 expected="views of different names",
                 fix="give each input its own columns or its own name",
             )
+
+    @classmethod
+    def from_wide(
+        cls,
+        table: pd.DataFrame,
+        inputs: Featurizer | Sequence[Featurizer],
+        costs: Mapping[str, float],
+        *,
+        value: str = "value",
+        source: str = "source",
+        **options: Any,
+    ) -> tuple[pd.DataFrame, Schema]:
+        """The long table and the schema of a wide one, which has one column of values for each source.
+
+        Args:
+            table: a row for each material; missing cells were not measured.
+            inputs: as of a schema.
+            costs: the columns of values, in order of trust, and the price of one value of each.
+            value, source: names of the two columns that the long table gets.
+            options: whatever else a schema takes.
+
+        Raises:
+            TableError: a column of `costs` that the table lacks, or a new name that it has already.
+
+        >>> from mfmat.features import Composition
+        >>> wide = pd.DataFrame({"formula": ["Si", "Ge"], "pbe": [0.6, 0.1], "exp": [1.1, None]})
+        >>> table, schema = Schema.from_wide(wide, Composition("formula"), {"pbe": 1, "exp": 400})
+        >>> len(table), schema.sources
+        (3, ('pbe', 'exp'))
+        """
+        schema = cls(inputs, value=value, source=source, costs=costs, **options)  # type: ignore[arg-type]
+        return lengthen(table, list(costs), value, source), schema
 
     @property
     def featurizers(self) -> tuple[Featurizer, ...]:
@@ -156,6 +198,7 @@ class Schema(Value, kind="schema"):
             material=schema.material_column,
             skipped=tuple(problems),
             classes=classes,
+            floor=self.floor,
         )
 
     def encode(

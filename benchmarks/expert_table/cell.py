@@ -45,7 +45,8 @@ class Cell:
         learner: name of the learner.
         fold: which fifth is held out.
         seed: of the folds, and of the rows chosen where `rows` is given.
-        rows: train on so many rows only; None: all.
+        rows: train on so many rows of the target only; None: all.
+        cheap: train on so many rows of other sources only, drawn at random.
         device: trained there, where the learner can be told; None: as it comes.
     """
 
@@ -54,6 +55,7 @@ class Cell:
     fold: int
     seed: int = 0
     rows: int | None = None
+    cheap: int | None = None
     device: str | None = None
 
     @property
@@ -68,7 +70,8 @@ class Cell:
         if inputs := contents.INPUTS.get((self.learner, self.data)):
             config["inputs"] = inputs.config()
         options = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
-        return "/".join(map(str, (self.data, self.name, self.fold, self.seed, self.rows or "all", options)))
+        rows = f"{self.rows or 'all'}" + (f"+{self.cheap}" if self.cheap is not None else "")
+        return "/".join(map(str, (self.data, self.name, self.fold, self.seed, rows, options)))
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,15 @@ def split(cell: Cell) -> Split:
 
 
 def _some(train: Data, cell: Cell) -> Data:
-    if cell.rows is None:
-        return train
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(cell.seed))
-    return train.take(order[: cell.rows])
+    """As many rows of the target and of the others as the cell wants, drawn at random."""
+    generator = torch.Generator().manual_seed(cell.seed)
+    wanted = {True: cell.rows, False: cell.cheap}
+    kept = []
+    for target, count in wanted.items():
+        own = torch.nonzero((train.fidelity == train.target) == target).flatten()
+        order = torch.randperm(len(own), generator=generator) if count is not None else torch.arange(len(own))
+        kept.append(own[order[:count]])
+    return train.take(torch.cat(kept)) if any(count is not None for count in wanted.values()) else train
 
 
 def measure(cell: Cell) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def current(path: Path) -> list[Row]:
     """The latest measurements with the options that learners have today; those with other options stay in the file."""
     fields = [field.name for field in dataclasses.fields(Cell)]
     known = [row for row in read(path).values() if row["learner"] in contents.names()]
-    return [row for row in known if Cell(**{name: row[name] for name in fields}).key == row["key"]]
+    return [row for row in known if Cell(**{name: row[name] for name in fields if name in row}).key == row["key"]]
 
 
 def commit() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,6 +60,11 @@ class TargetOnlyModel(WrappedModel):
         covariance = covariance * (target.unsqueeze(-1) & target.unsqueeze(-2))
         alone = torch.where(target, 0.0, self.scales[fidelity, 1] ** 2)
         return torch.where(target, mean, self.scales[fidelity, 0]), covariance + torch.diag_embed(alone)
+
+    def posterior(self, X: Rows, *args: Any, **kwargs: Any) -> Any:
+        """That of the member where all rows are the target's: its mixture, where it has one."""
+        at_target = bool((X[..., -1].round() == len(self.scales) - 1).all())
+        return self.inner.posterior(X, *args, **kwargs) if at_target else super().posterior(X, *args, **kwargs)
 
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; none for a source of which only the spread is known."""

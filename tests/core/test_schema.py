@@ -543,3 +543,44 @@ def test_a_source_without_rows_is_believed_to_be_like_the_others() -> None:
     schema = schema_of(costs={"pbe": 1, "hse": 2, "exp": 10}, noise=None)
     standards = schema.data(table_of()).standards()
     assert standards[1] == (2.5, 0.5)
+
+
+# Wide tables, and a floor.
+
+
+WIDE = pd.DataFrame(
+    {"formula": ["Si", "Ge", "GaAs"], "pbe": [0.6, 0.1, 0.5], "exp": [1.1, None, "n/a"]}, index=[7, 8, 9]
+)
+
+
+def test_a_wide_table_becomes_the_long_one_that_says_the_same() -> None:
+    table, schema = mf.Schema.from_wide(
+        WIDE.assign(exp=[1.1, None, 1.4]), mf.Composition("formula"), {"pbe": 1, "exp": 9}
+    )
+    data = schema.data(table)
+    assert list(zip(table["source"], table["value"], strict=True)) == [
+        ("pbe", 0.6), ("pbe", 0.1), ("pbe", 0.5), ("exp", 1.1), ("exp", 1.4),
+    ]  # fmt: skip
+    assert data.fidelity.tolist() == [0, 0, 0, 1, 1]
+    assert table.index.get_level_values(0).tolist() == [7, 8, 9, 7, 9]
+
+
+def test_a_bad_cell_of_a_wide_table_is_named_by_row_and_source() -> None:
+    table, schema = mf.Schema.from_wide(WIDE, mf.Composition("formula"), {"pbe": 1, "exp": 9})
+    with pytest.raises(TableError, match=r"9.*exp.*n/a"):
+        schema.data(table)
+
+
+def test_a_wide_table_without_a_column_of_the_costs_is_refused_by_name() -> None:
+    with pytest.raises(TableError, match="did you mean 'pbe'"):
+        mf.Schema.from_wide(WIDE, mf.Composition("formula"), {"pbee": 1, "exp": 9})
+    with pytest.raises(TableError, match="'pbe' already"):
+        mf.Schema.from_wide(WIDE, mf.Composition("formula"), {"exp": 9}, value="pbe")
+
+
+def test_a_floor_reaches_the_data_and_comes_back_from_json() -> None:
+    table, schema = mf.Schema.from_wide(WIDE.iloc[:2], mf.Composition("formula"), {"pbe": 1, "exp": 9}, floor=0)
+    assert schema.data(table).floor == 0.0
+    assert mf.Schema.of(schema.config()) == schema
+    with pytest.raises(SchemaError, match="floor"):
+        mf.Schema(mf.Composition("formula"), value="gap", floor="zero")
