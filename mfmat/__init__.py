@@ -30,6 +30,7 @@ _public = {
     "TargetOnly": "mfmat.stacks",
     "fit": "mfmat.surrogate",
     "load": "mfmat.surrogate",
+    "diagnose": "mfmat.diagnosis",
     "suggest": "mfmat.suggestion",
     "cross_validate": "mfmat.validation",
     "report": "mfmat.reports",

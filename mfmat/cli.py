@@ -40,6 +40,16 @@ class OnError(StrEnum):
     SKIP = "skip"
 
 
+Table = Annotated[Path, typer.Argument(help="CSV, one value a row.")]
+ValueColumn = Annotated[str, typer.Option(help="Column of the values.")]
+Formula = Annotated[str | None, typer.Option(help="Column of chemical formulas.")]
+Numbers = Annotated[list[str] | None, typer.Option(help="A column of numbers (repeat).")]
+Categories = Annotated[list[str] | None, typer.Option(help="A column of categories (repeat).")]
+Source = Annotated[str | None, typer.Option(help="Column naming where a value came from.")]
+Costs = Annotated[list[str] | None, typer.Option(help="SOURCE=PRICE, in order of trust, the target last.")]
+Noise = Annotated[str | None, typer.Option(help="Column of known standard deviations.")]
+Material = Annotated[str | None, typer.Option(help="Column naming the material.")]
+Group = Annotated[str | None, typer.Option(help="Column naming what a split must not divide.")]
 Saved = Annotated[Path, typer.Argument(help="A surrogate saved by `mfmat fit`.")]
 Skip = Annotated[OnError, typer.Option(help="Rows that cannot be read: an error that names them, or left out.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="CSV to write; the terminal unless given.")]
@@ -58,17 +68,17 @@ def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The report.")] =
 
 @app.command()
 def fit(
-    table: Annotated[Path, typer.Argument(help="CSV, one value a row.")],
-    value: Annotated[str, typer.Option(help="Column of the values.")],
+    table: Table,
+    value: ValueColumn,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the surrogate is saved.")],
-    formula: Annotated[str | None, typer.Option(help="Column of chemical formulas.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="A column of numbers (repeat).")] = None,
-    category: Annotated[list[str] | None, typer.Option(help="A column of categories (repeat).")] = None,
-    source: Annotated[str | None, typer.Option(help="Column naming where a value came from.")] = None,
-    cost: Annotated[list[str] | None, typer.Option(help="SOURCE=PRICE, in order of trust, the target last.")] = None,
-    noise: Annotated[str | None, typer.Option(help="Column of known standard deviations.")] = None,
-    material: Annotated[str | None, typer.Option(help="Column naming the material.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column naming what a split must not divide.")] = None,
+    formula: Formula = None,
+    column: Numbers = None,
+    category: Categories = None,
+    source: Source = None,
+    cost: Costs = None,
+    noise: Noise = None,
+    material: Material = None,
+    group: Group = None,
     unit: Annotated[str, typer.Option(help="Of the values.")] = "",
     recipe: Annotated[
         Path | None, typer.Option(help="JSON of a recipe (`recipe.config()`); Auto unless given.")
@@ -141,6 +151,32 @@ def suggest(
 
     fitted = load(surrogate)
     _write(choose(fitted, _read(pool, fitted.schema), n, goal=goal.value, on_error=on_error.value), out)
+
+
+@app.command()
+def diagnose(
+    table: Table,
+    value: ValueColumn,
+    source: Source,
+    cost: Costs,
+    formula: Formula = None,
+    column: Numbers = None,
+    category: Categories = None,
+    material: Material = None,
+    by: Annotated[str | None, typer.Option(help="Column with regions to judge apart.")] = None,
+    out: Out = None,
+    on_error: Skip = OnError.RAISE,
+) -> None:
+    """What each cheap source is worth for the target: use, use here or drop, and up to which price.
+
+    Example: `mfmat diagnose gaps.csv --formula formula --value gap --source method --cost pbe=1 --cost exp=400`
+    """
+    from mfmat.diagnosis import diagnose as judge
+    from mfmat.schema import Schema
+
+    inputs, costs = _inputs(formula, column or [], category or []), dict(map(_price, cost or []))
+    schema = Schema(inputs, value=value, source=source, costs=costs, material=material)
+    _write(judge(_read(table, schema), schema, by=by, on_error=on_error.value).reset_index(), out)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mfmat.cells import is_missing, make_problem
 from mfmat.errors import Problem, SchemaError
 from mfmat.features.elements import load_elements
+from mfmat.features.families import family
 from mfmat.features.featurizer import Featurizer
 from mfmat.features.formulas import read_formula, write_formula
 
@@ -97,8 +98,19 @@ class Composition(Featurizer, kind="composition"):
         >>> Composition("formula").groups(pd.DataFrame({"formula": ["Hg0.7Cd0.3Te", "Cd3Hg7Te10", ""]}))
         array(['Cd3Hg7Te10', 'Cd3Hg7Te10', None], dtype=object)
         """
+        return self._named(table, write_formula)
+
+    def families(self, table: pd.DataFrame) -> NDArray[np.object_]:
+        """Each row's family by its anion, None where there is none; see `family`.
+
+        >>> Composition("formula").families(pd.DataFrame({"formula": ["SrTiO3", "NaCl", "GaAs", "NiTi"]}))
+        array(['oxides', 'halides', 'pnictides', 'other compounds'], dtype=object)
+        """
+        return self._named(table, family)
+
+    def _named(self, table: pd.DataFrame, name: Callable[[dict[int, int]], str]) -> NDArray[np.object_]:
         reading = _read(table[self.column])
-        names = np.array([*map(write_formula, reading.formulas), None], dtype=object)
+        names = np.array([*map(name, reading.formulas), None], dtype=object)
         found: NDArray[np.object_] = names[reading.codes]
         return found
 

@@ -47,3 +47,7 @@ class Featurizer(Value, ABC):
     def groups(self, table: pd.DataFrame) -> NDArray[np.object_] | None:
         """Each row's compound (a reduced formula), for splits that never divide it; None where there is none."""
         return None
+
+    def families(self, table: pd.DataFrame) -> NDArray[np.object_] | None:
+        """Each row's family of compounds, coarse enough to compare; None where the columns tell of none."""
+        return None

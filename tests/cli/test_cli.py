@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from mfmat import cli
 from mfmat.schema import SkippedRowsWarning
 
 COMMAND = Path(sys.executable).with_name("mfmat")
-VERBS = ["demo", "fit", "predict", "suggest", "report"]
+VERBS = ["demo", "fit", "predict", "suggest", "diagnose", "report"]
 TABLE = """formula,method,gap,T
 GaAs,pbe,0.5,300
 NaN,pbe,1.0,300
@@ -112,6 +113,17 @@ def test_suggest_gives_pairs_with_a_reason(goal: str, folder: Path) -> None:
     assert len(said) == 3
     assert "GaAs" not in said["formula"].tolist()
     assert said["reason"].str.startswith("exp predicted").all()
+
+
+def test_diagnose_judges_each_cheap_source(folder: Path) -> None:
+    x = [i / 24 for i in range(24)]
+    rows = [f"{v},cheap,{math.sin(6 * v)}" for v in x] + [f"{v},exact,{2 * math.sin(6 * v)}" for v in x[::2]]
+    Path("pairs.csv").write_text("\n".join(["x,from,y", *rows]))
+    asked = ["--column", "x", "--value", "y", "--source", "from", "--cost", "cheap=1", "--cost", "exact=9"]
+    result = run("diagnose", "pairs.csv", *asked)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[0].startswith("source,verdict,rows,shared,correlation")
+    assert result.stdout.splitlines()[1].startswith("cheap,use,24,12,")
 
 
 def test_report_writes_a_page(folder: Path) -> None:
