@@ -21,6 +21,7 @@ from mfmat import saving
 from mfmat.auto import Auto
 from mfmat.data import Data, material_keys
 from mfmat.errors import MfmatWarning, SavedFileError, SchemaError, warn
+from mfmat.explanation import influences
 from mfmat.learner import FittedModel, Learner
 from mfmat.metrics import summary
 from mfmat.posteriors import normal, root
@@ -49,6 +50,7 @@ class Surrogate:
         schema: what the columns mean.
         model: the BoTorch model; `model.posterior(X)` takes b x q x (d+1), see `Schema.encode`.
         card: what is known about it, as JSON: provenance, held-out predictions, metrics.
+        data: the rows that it was fitted to; None where it was loaded.
 
     >>> import pandas as pd, mfmat as mf
     >>> table = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "y": [0.1, 0.9, 2.1, 2.9]})
@@ -61,6 +63,7 @@ class Surrogate:
     schema: Schema
     model: FittedModel = field(repr=False)
     card: dict[str, Any] = field(repr=False)
+    data: Data | None = field(default=None, repr=False, compare=False)
 
     def predict(
         self,
@@ -141,6 +144,55 @@ class Surrogate:
             index = pd.concat([pd.Series(0, index)] * len(names), keys=names, names=["source"]).index
         return pd.DataFrame(draws.numpy(), index=index)
 
+    def explain(
+        self, table: pd.DataFrame, *, seen: pd.DataFrame | None = None, on_error: OnError = "raise"
+    ) -> pd.DataFrame:
+        """What each source does to the prediction of each row: the model fitted again without it.
+
+        Args:
+            table: n rows, as for `predict`.
+            seen: the table that the surrogate was fitted to; needed once it was loaded.
+            on_error: as for `predict`.
+
+        Returns:
+            `median` and `std` as predicted; for each cheap source that has rows, and for `all` of them together,
+            `shift_` and its name (mean with the source minus without it, in the units of the values) and `reduction_`
+            and its name (share of the variance of a new measurement that the source takes away; below 0 where it
+            adds doubt).
+
+        Raises:
+            SchemaError: a loaded surrogate without the table that it was fitted to, or another table; a target that
+                is a label.
+        """
+        if self.schema.classes():
+            raise SchemaError("the explanation of a label", expected="a target of values", fix="use predict")
+        X, rows = self.schema.encode(table, on_error=on_error)
+        recipe = Learner.of(self.model.facts["recipe"]) if isinstance(self.recipe, Auto) else self.recipe
+        found = influences(recipe, self._data(seen), X)
+        said = self.predict(table, on_error=on_error)[["median", "std"]]
+        columns = {}
+        for name, influence in found.items():
+            columns[f"shift_{name}"] = influence.shift.numpy()
+            columns[f"reduction_{name}"] = influence.reduction.numpy()
+        return said.join(pd.DataFrame(columns, index=table.index[rows]))
+
+    def _data(self, seen: pd.DataFrame | None) -> Data:
+        if seen is None:
+            if self.data is None:
+                raise SchemaError(
+                    "a loaded surrogate, which keeps no rows",
+                    expected="the table that it was fitted to",
+                    fix="explain(table, seen=...)",
+                )
+            return self.data
+        if _digest(seen) != self.card["provenance"]["table_sha256"]:
+            raise SchemaError(
+                f"seen, a table of {len(seen)} rows that differs from the one fitted to",
+                expected="the same rows, columns and cells",
+                fix="pass the table as it was given to fit",
+            )
+        return self.schema.data(seen, on_error="skip" if self.card["provenance"]["skipped"] else "raise")
+
     def save(self, path: str | Path) -> None:
         """Write `path` as a folder of JSON and safetensors with checksums; no pickle."""
         head = {"recipe": self.recipe.config(), "schema": self.schema.config(), "facts": self.model.facts}
@@ -183,7 +235,7 @@ def fit(
             fix="trust the wide interval, or measure more",
         )
     model = recipe.fit(data)
-    return Surrogate(recipe, schema, model, _card(table, schema, data, model))
+    return Surrogate(recipe, schema, model, _card(table, schema, data, model), data)
 
 
 def load(path: str | Path) -> Surrogate:
@@ -232,7 +284,7 @@ def _card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel) -
         | {"python": platform.python_version()},
         "provenance": {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "table_sha256": hashlib.sha256(pd.util.hash_pandas_object(_text(table)).to_numpy().tobytes()).hexdigest(),
+            "table_sha256": _digest(table),
             "rows": counts,
             "replicates": int(data.counts.sum()) - len(data),
             "skipped": [str(problem) for problem in data.skipped],
@@ -269,6 +321,10 @@ def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:
     said = torch.tensor([[row["y"], row["mean"], row["std"]] for row in heldout], dtype=torch.double)
     y, mean, std = said.T[..., None, None]
     return summary(normal(mean[..., 0], std.square()), y)
+
+
+def _digest(table: pd.DataFrame) -> str:
+    return hashlib.sha256(pd.util.hash_pandas_object(_text(table)).to_numpy().tobytes()).hexdigest()
 
 
 def _text(table: pd.DataFrame) -> pd.DataFrame:
