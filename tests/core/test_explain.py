@@ -48,7 +48,7 @@ def test_shift_and_reduction_are_what_the_model_without_the_source_says(fitted: 
 def test_the_source_that_tells_something_takes_the_doubt_away(fitted: mf.Surrogate) -> None:
     found = fitted.explain(NEW)
     assert found["reduction_good"].median() > 0.5
-    assert found["reduction_noise"].abs().median() < found["reduction_good"].median()
+    assert found["reduction_noise"].median() < 0.1
 
 
 def test_the_choice_of_auto_is_what_is_explained() -> None:
