@@ -80,6 +80,8 @@ def fit(
     material: Material = None,
     group: Group = None,
     unit: Annotated[str, typer.Option(help="Of the values.")] = "",
+    label: Annotated[list[str] | None, typer.Option(help="A source whose values are class names (repeat).")] = None,
+    floor: Annotated[float | None, typer.Option(help="The smallest value, which many rows have exactly.")] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="JSON of a recipe (`recipe.config()`); Auto unless given.")
     ] = None,
@@ -102,6 +104,8 @@ def fit(
         material=material,
         group=group,
         unit=unit,
+        kinds=dict.fromkeys(label or [], "label"),
+        floor=floor,
     )
     learner = Learner.of(json.loads(recipe.read_text())) if recipe else None
     surrogate = fit_surrogate(_read(table, schema), schema, learner, on_error=on_error.value)

@@ -45,8 +45,14 @@ def suggest(
 
     Raises:
         TableError: an empty pool, a missing column, or cells that cannot be read.
-        SchemaError: an unknown goal.
+        SchemaError: an unknown goal; a target that is a label.
     """
+    if surrogate.schema.classes():
+        raise SchemaError(
+            f"suggestions for the label {surrogate.schema.sources[-1]!r}",
+            expected="a target of values",
+            fix="choose by the probabilities of predict(pool)",
+        )
     if pool.empty:
         raise TableError("an empty pool", expected="at least one candidate", fix="check the filter before it")
     X, rows = surrogate.schema.encode(pool, on_error=on_error)

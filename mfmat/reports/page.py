@@ -125,6 +125,12 @@ def _accuracy(x: Surrogate, found: Evidence | None, baselines: Mapping[str, pd.D
 def _predictions(x: Surrogate, pool: pd.DataFrame | None, level: float, on_error: OnError) -> dict[str, Any]:
     if pool is None:
         return {"predicted": None}
+    if x.schema.classes():
+        raise SchemaError(
+            f"a pool for the label {x.schema.sources[-1]!r}",
+            expected="a report without a pool",
+            fix="x.predict(pool) gives the probability of each class",
+        )
     # Positions, because the pool's own index may repeat itself.
     numbered = pool.set_axis(pd.RangeIndex(len(pool)), axis=0)
     said = x.predict(numbered, level=level, on_error=on_error)

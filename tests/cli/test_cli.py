@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import mfmat as mf
 from mfmat import cli
+from mfmat.errors import SchemaError
 from mfmat.schema import SkippedRowsWarning
 
 COMMAND = Path(sys.executable).with_name("mfmat")
@@ -142,6 +143,21 @@ def test_fit_takes_numbers_categories_noise_and_a_recipe(folder: Path) -> None:
     assert surrogate.recipe == mf.GP(kernel="rbf")
     columns = mf.Columns("x", categories={"phase": ("a", "b")})
     assert surrogate.schema == mf.Schema((columns,), "y", noise="sigma", material="id", group="id", unit="eV")
+
+
+def test_a_label_is_fitted_and_predicted_and_asked_for_nothing_else(folder: Path) -> None:
+    rows = [f"{i / 20},{'metal' if i > 9 else 'insulator'}" for i in range(20)]
+    Path("labels.csv").write_text("\n".join(["x,kind", *rows]))
+    assert (
+        run("fit", "labels.csv", "--column", "x", "--value", "kind", "--label", "kind", "-o", "k.mfmat").exit_code == 0
+    )
+    said = run("predict", "k.mfmat", "labels.csv").stdout.splitlines()
+    assert said[0] == "x,kind,label,p_insulator,p_metal"
+    assert said[1].split(",")[2] == "insulator"
+    assert run("report", "k.mfmat", "-o", "k.html").exit_code == 0
+    for asked in (["suggest", "k.mfmat", "labels.csv"], ["report", "k.mfmat", "--pool", "labels.csv"]):
+        with pytest.raises(SchemaError, match="the label 'kind'"):
+            run(*asked)
 
 
 def test_nan_is_sodium_nitride_and_an_empty_cell_is_missing(
