@@ -95,7 +95,8 @@ class LabelModel(StackModel):
 
     def probabilities(self, X: Rows) -> Tensor:
         """P(class | x) of each row (b x q x (d+1) to b x q x c), the uncertainty of the functions averaged over."""
-        with torch.no_grad():
+        # Only who asks along which way the rows should move gets slopes.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and X.requires_grad):
             inside = torch.cat([_average(model, X) for model in self.latent], dim=-1)
         if inside.shape[-1] == 1:
             return torch.cat([1 - inside, inside], dim=-1)

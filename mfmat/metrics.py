@@ -8,8 +8,20 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from mfmat.posteriors import ConformalPosterior, MixturePosterior, RowPosterior, cdf, interval, log_density, quantile
+from mfmat.posteriors import (
+    ConformalPosterior,
+    MixturePosterior,
+    RowPosterior,
+    cdf,
+    interval,
+    log_density,
+    log_mass,
+    quantile,
+)
 from mfmat.types import Values
+
+WINDOW = 0.01
+"""Half the width over which a density is averaged where there are atoms, in the units of y."""
 
 
 def mae(posterior: RowPosterior, y: Values) -> float:
@@ -27,9 +39,31 @@ def rmse(posterior: RowPosterior, y: Values) -> float:
     return float((y - posterior.mean).square().mean().sqrt())
 
 
-def nll(posterior: RowPosterior, y: Values) -> float:
-    r"""Mean negative log density, $-\frac1n\sum_i \ln p_i(y_i)$; a calibrator of intervals leaves it as it is."""
-    return float(-log_density(posterior, y).mean())
+def nll(posterior: RowPosterior, y: Values, window: float | None = None) -> float:
+    r"""Mean negative log density, $-\frac1n\sum_i \ln p_i(y_i)$; a calibrator of intervals leaves it as it is.
+
+    With a window d, the density is the mean over $y \pm d$, $p_i = [F_i(y_i + d) - F_i(y_i - d)] / 2d$: finite where
+    the posterior has an atom, on which there is no density. Compare models with one window for all of them.
+
+    Args:
+        window: d, in the units of y; None: the density itself, or d = 0.01 where the posterior has an atom.
+
+    >>> from mfmat.posteriors import MixturePosterior
+    >>> hurdle = MixturePosterior(torch.zeros(2, 1), torch.tensor([[[0.0]], [[1.0]]]), torch.tensor([0.5, 0.5]))
+    >>> round(nll(hurdle, torch.zeros(1, 1), window=0.01), 2)
+    -3.23
+    """
+    if window is None and has_atoms(posterior):
+        window = WINDOW
+    if window is None:
+        return float(-log_density(posterior, y).mean())
+    return float(math.log(2 * window) - log_mass(posterior, y - window, y + window).mean())
+
+
+def has_atoms(posterior: RowPosterior) -> bool:
+    """Whether a single value has a probability of its own somewhere."""
+    base = posterior.base if isinstance(posterior, ConformalPosterior) else posterior
+    return isinstance(base, MixturePosterior) and base.has_atoms
 
 
 def crps(posterior: RowPosterior, y: Values) -> float:
@@ -59,7 +93,7 @@ def mixture_crps(posterior: MixturePosterior, y: Values) -> Values:
     r"""The score of each row on its own (b x q x 1).
 
     $E|Y - y| - \frac12 E|Y - Y'|$, with $E|Z| = \mu(2\Phi(\mu/\sigma) - 1) + 2\sigma\varphi(\mu/\sigma)$ for each
-    component and each pair of them. Grimit et al. 2006, doi:10.1256/qj.05.235.
+    component and each pair of them, $|\mu|$ for an atom. Grimit et al. 2006, doi:10.1256/qj.05.235.
     """
     weights, means, stds = posterior.components
     score = (weights * _distance(y - means, stds)).sum(0)
@@ -70,7 +104,8 @@ def mixture_crps(posterior: MixturePosterior, y: Values) -> Values:
 
 
 def _distance(mean: Tensor, std: Tensor) -> Tensor:
-    z = mean / std
+    # Of two atoms, the distance itself; the smallest number keeps 0 / 0 away.
+    z = mean / std.clamp_min(torch.finfo(std.dtype).tiny)
     return mean * torch.erf(z / math.sqrt(2)) + std * math.sqrt(2 / math.pi) * (-0.5 * z.square()).exp()
 
 
@@ -98,24 +133,37 @@ def interval_score(posterior: RowPosterior, y: Values, level: float = 0.9) -> fl
 
 def miscalibration_area(posterior: RowPosterior, y: Values) -> float:
     """Area between the calibration curve and the diagonal, 0 (perfect) to 0.5."""
-    levels, observed = calibration_curve(cdf(posterior, y))
+    pit = cdf(posterior, y)
+    below = pit
+    if isinstance(posterior, MixturePosterior) and posterior.has_atoms:
+        below = pit - log_mass(posterior, torch.nextafter(y, torch.full_like(y, -math.inf)), y).exp()
+    levels, observed = calibration_curve(pit, below=below)
     return float(torch.trapezoid((observed - levels).abs(), levels))
 
 
-def calibration_curve(pit: Tensor, points: int = 101) -> tuple[Tensor, Tensor]:
+def calibration_curve(pit: Tensor, points: int = 101, below: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Nominal levels of central intervals and the share of rows inside each.
+
+    A value on an atom lies at all probabilities from `below` to `pit` alike (Czado et al. 2009,
+    doi:10.1111/j.1541-0420.2009.01191.x), and is inside by the share of them that is.
 
     Args:
         pit: the predictive cumulative probability at each measured value (any shape), see `posteriors.cdf`.
         points: number of levels from 0 to 1.
+        below: the probability of less than the measured value, where that is less than `pit`.
 
     >>> levels, observed = calibration_curve(torch.tensor([0.5, 0.9]), points=3)
     >>> observed
     tensor([0.5000, 0.5000, 1.0000])
     """
     levels = torch.linspace(0, 1, points, dtype=pit.dtype)
-    inside = (2 * pit.reshape(-1, 1) - 1).abs() <= levels + 1e-12
-    return levels, inside.to(pit.dtype).mean(dim=0)
+    pit = pit.reshape(-1, 1)
+    start = pit if below is None else below.reshape(-1, 1)
+    inside = ((2 * pit - 1).abs() <= levels + 1e-12).to(pit)
+    overlap = torch.minimum(pit, (1 + levels) / 2) - torch.maximum(start, (1 - levels) / 2)
+    jump = pit - start
+    inside = torch.where(jump > 0, overlap.clamp_min(0) / torch.where(jump > 0, jump, 1.0), inside)
+    return levels, inside.mean(dim=0)
 
 
 def summary(posterior: RowPosterior, y: Values, level: float = 0.9) -> dict[str, float]:

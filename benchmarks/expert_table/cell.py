@@ -20,7 +20,7 @@ from sklearn.model_selection import KFold
 from torch import Tensor
 
 import mfmat as mf
-from expert_table import contents
+from expert_table import contents, fusions
 from mfmat import metrics
 from mfmat.data import Data
 from mfmat.errors import MfmatError
@@ -90,7 +90,7 @@ class Split:
 
 def split(cell: Cell) -> Split:
     """The fold's rows; groups (reduced formulas) are never divided, but in the published folds."""
-    table, schema = mf.datasets.load(contents.DATA[cell.data])
+    table, schema = mf.datasets.load((contents.DATA | fusions.DATA)[cell.data])
     schema = replace(schema, inputs=contents.INPUTS.get((cell.learner, cell.data), schema.inputs))
     if cell.data.endswith("-matbench"):
         # As published: rows in file order, compounds on both sides.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from expert_table import peers
+from expert_table import fusions, peers
 from mfmat import experts
 from mfmat.features import Composition
 from mfmat.features.featurizer import Featurizer
@@ -63,6 +63,8 @@ def names() -> list[str]:
 
 def learner(name: str, data: str, device: str | None = None) -> Learner | peers.Peer:
     """The learner of that name with its options for that table."""
+    if data in fusions.SOURCES:
+        return fusions.PEERS.get(name) or fusions.stacks(fusions.SOURCES[data])[name]
     if name in PEERS:
         return PEERS[name]
     options = EXPERTS[name] | CHOSEN.get((name, data), {})

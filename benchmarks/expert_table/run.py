@@ -16,7 +16,7 @@ from typing import Any
 
 from record import PACKAGES, machine, versions
 
-from expert_table import contents
+from expert_table import contents, fusions
 from expert_table.cell import Cell
 
 FOLDER = Path(__file__).parents[1]
@@ -124,7 +124,7 @@ def outcome(target: Path, late: bool, code: int | None, said: str) -> Row:
 def current(path: Path) -> list[Row]:
     """The latest measurements with the options that learners have today; those with other options stay in the file."""
     fields = [field.name for field in dataclasses.fields(Cell)]
-    known = [row for row in read(path).values() if row["learner"] in contents.names()]
+    known = [row for row in read(path).values() if row["learner"] in (*contents.names(), *fusions.NAMES)]
     return [row for row in known if Cell(**{name: row[name] for name in fields if name in row}).key == row["key"]]
 
 

@@ -1,6 +1,10 @@
 """One way of fusing per file."""
 
 from mfmat.stacks.difference import Difference
+from mfmat.stacks.hurdle import Hurdle
+from mfmat.stacks.latent import Latent
+from mfmat.stacks.mixture import Mixture
+from mfmat.stacks.pooled import Pooled
 from mfmat.stacks.target_only import TargetOnly
 
-__all__ = ["Difference", "TargetOnly"]
+__all__ = ["Difference", "Hurdle", "Latent", "Mixture", "Pooled", "TargetOnly"]

@@ -166,3 +166,149 @@ def test_gated_weights_choose_row_by_row() -> None:
     torch.testing.assert_close((draws > 5).double().mean(0), torch.tensor([0.0, 0.75]).double(), atol=0.01, rtol=0)
     assert torch.linalg.eigvalsh(posterior.distribution.covariance_matrix).min() > 0
     assert torch.isfinite(log_density(posterior, torch.zeros(1, 2, 1).double())).all()
+
+
+ATOM = 0.0
+SHARES = np.array([0.4, 0.35, 0.25])
+
+
+def with_atom(n: int = 1) -> MixturePosterior:
+    """An atom at 0 between and under two Gaussians."""
+    means = torch.tensor([ATOM, 1.0, 3.0]).double().reshape(3, 1, 1).expand(3, n, 1)
+    covariances = torch.tensor([0.0, 1.0, 0.25]).double().reshape(3, 1, 1, 1).expand(3, n, 1, 1)
+    return MixturePosterior(means, covariances, torch.from_numpy(SHARES))
+
+
+def atomic_cdf(x: float) -> float:
+    return float(SHARES[0] * (x >= ATOM) + SHARES[1] * stats.norm.cdf(x - 1) + SHARES[2] * stats.norm.cdf(2 * (x - 3)))
+
+
+def test_an_atom_makes_the_probability_jump() -> None:
+    posterior = with_atom()
+    for y in (-1.0, -1e-9, 0.0, 1e-9, 2.5):
+        assert float(cdf(posterior, torch.tensor([[[y]]], dtype=torch.double))) == pytest.approx(
+            atomic_cdf(y), abs=1e-14
+        )
+    assert float(posterior.mean) == pytest.approx(1.1)
+    assert float(posterior.variance) == pytest.approx(0.35 * 2 + 0.25 * 9.25 - 1.21)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-9, 0.02, 0.0555, 0.0556, 0.3, 0.45, 0.4555, 0.456, 0.5, 0.9, 0.999999, 1.0])
+def test_a_quantile_is_the_smallest_value_that_reaches_its_level(level: float) -> None:
+    said = float(quantile(with_atom(), level))
+    before, upto = atomic_cdf(-1e-300), atomic_cdf(0.0)
+    if before < level <= upto:
+        assert said == ATOM
+    elif 0 < level < 1:
+        expected = optimize.brentq(lambda x: atomic_cdf(x) - level, -20, 20, xtol=1e-14)
+        assert said == pytest.approx(expected, abs=1e-8)
+    else:
+        assert said == (-np.inf if level == 0 else np.inf)
+
+
+def test_quantiles_agree_with_brute_force_over_many_mixtures() -> None:
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randn(5, 60, 1, generator=generator).double()
+    stds = torch.rand(5, 60, 1, generator=generator).double()
+    # Some rows have no atom, some have several, two of them on one value; one row has nothing else.
+    stds[0, :40], stds[1, 20:50], stds[:, 59] = 0, 0, 0
+    means[1, 20:30] = means[0, 20:30]
+    weights = torch.rand(5, 60, 1, generator=generator).double() + 0.01
+    posterior = MixturePosterior(means, stds.square()[..., None], weights / weights.sum(0))
+    places = torch.linspace(-5, 5, 20001).double().reshape(-1, 1, 1, 1)
+    places = torch.cat([places.expand(-1, 60, 1, 1), means[..., None]]).sort(0).values
+    reached = torch.stack([cdf(posterior, y) for y in places])
+    for level in (0.05, 0.31, 0.5, 0.77, 0.95):
+        first = (reached >= level).double().argmax(0)
+        expected = places.gather(0, first[None])[0]
+        said = quantile(posterior, level)
+        torch.testing.assert_close(said, expected, atol=6e-4, rtol=0)
+        at_atom = ((said[None] == means[..., None]) & (stds[..., None] == 0)).any(0)
+        assert torch.equal(said[at_atom], expected[at_atom])
+        assert 5 < int(at_atom.sum()) < 60
+
+
+def test_levels_at_the_edges_of_an_atom_stay_beside_it() -> None:
+    means = torch.tensor([0.0, 5.0]).double().reshape(2, 1)
+    posterior = MixturePosterior(means, torch.tensor([0.0, 1e-4]).double().reshape(2, 1, 1), torch.tensor([0.9, 0.1]))
+    for level in (0.9 - 1e-12, 0.9, 0.9 + 1e-12):
+        said = float(quantile(posterior, level))
+        assert said == 0.0 or said > 4.5
+    two = MixturePosterior(means, torch.zeros(2, 1, 1).double(), torch.tensor([0.3, 0.7]).double())
+    assert [float(quantile(two, level)) for level in (0.1, 0.3, 0.31, 0.9, 1.0)] == [0.0, 0.0, 5.0, 5.0, 5.0]
+    assert float(quantile(two, 0.0)) == -np.inf
+
+
+def test_draws_hit_the_atom_and_keep_the_rest() -> None:
+    means = torch.tensor([[[0.0, 2.0]], [[1.0, 2.0]]]).double()
+    covariances = torch.tensor([[[[0.0, 0.0], [0.0, 1.0]]], [[[1.0, 0.8], [0.8, 1.0]]]]).double()
+    posterior = MixturePosterior(means, covariances, torch.tensor([0.4, 0.6]).double())
+    draws = SobolQMCNormalSampler(torch.Size([4096]), seed=0)(posterior)[:, 0, :, 0]
+    hit = draws[:, 0] == 0
+    assert float(hit.double().mean()) == pytest.approx(0.4, abs=0.01)
+    torch.testing.assert_close(torch.cov(draws[~hit].T), covariances[1, 0], atol=0.06, rtol=0)
+    assert float(draws[hit, 1].std()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_intervals_are_closed_and_hold_the_atom() -> None:
+    posterior = with_atom()
+    low, high = interval(posterior, 0.5)
+    assert float(low) == 0.0
+    assert metrics.coverage(posterior, torch.zeros(1, 1, 1).double(), 0.5) == 1.0
+    assert atomic_cdf(float(high)) == pytest.approx(0.75)
+
+
+def test_scores_with_an_atom_are_those_of_integration() -> None:
+    posterior = with_atom()
+    for y in (-0.7, 0.0, 0.004, 2.0):
+        at = torch.tensor([[[y]]], dtype=torch.double)
+        points = sorted({-5.0, 0.0, y})
+        below, _ = integrate.quad(lambda t: atomic_cdf(t) ** 2, -12, y, points=points, limit=500)
+        above, _ = integrate.quad(lambda t: (atomic_cdf(t) - 1) ** 2, y, 14, points=[0.0, y, 3.0], limit=500)
+        assert metrics.crps(posterior, at) == pytest.approx(below + above, rel=1e-6)
+        for d in (0.01, 0.5):
+            expected = -np.log((atomic_cdf(y + d) - atomic_cdf(y - d)) / (2 * d))
+            assert metrics.nll(posterior, at, window=d) == pytest.approx(expected, rel=1e-9)
+        assert metrics.nll(posterior, at) == metrics.nll(posterior, at, window=0.01)
+    two = MixturePosterior(torch.tensor([[0.0], [2.0]]), torch.zeros(2, 1, 1), torch.tensor([0.5, 0.5]))
+    assert metrics.crps(two, torch.zeros(1, 1)) == pytest.approx(0.5)
+
+
+def test_a_window_far_in_the_tail_keeps_its_digits_and_narrow_ones_are_densities() -> None:
+    gaussian = normal(torch.zeros(1).double(), torch.eye(1).double())
+    for y in (-30.0, -2.0, 0.0, 5.0, 50.0):
+        at = torch.tensor([[y]], dtype=torch.double)
+        assert metrics.nll(gaussian, at, window=1e-4) == pytest.approx(metrics.nll(gaussian, at), rel=1e-5)
+    assert metrics.nll(gaussian, torch.zeros(1, 1).double(), window=1.0) == pytest.approx(-np.log(0.6826894921 / 2))
+    assert torch.isinf(log_density(with_atom(), torch.zeros(1, 1, 1).double())).all()
+    near = float(log_density(with_atom(), torch.full((1, 1, 1), 0.1).double()))
+    assert near == pytest.approx(np.log(0.35 * stats.norm.pdf(0.9) + 0.25 * 2 * stats.norm.pdf(5.8)))
+
+
+def test_a_calibrated_atom_lies_on_the_diagonal() -> None:
+    posterior = with_atom(4000)
+    generator = torch.Generator().manual_seed(0)
+    pick = torch.multinomial(torch.from_numpy(SHARES), 4000, replacement=True, generator=generator)
+    place, spread = torch.tensor([ATOM, 1.0, 3.0]).double()[pick], torch.tensor([0.0, 1.0, 0.5]).double()[pick]
+    y = (place + spread * torch.randn(4000, generator=generator).double()).reshape(-1, 1, 1)
+    assert metrics.miscalibration_area(posterior, y) < 0.01
+    assert metrics.coverage(posterior, torch.zeros_like(y)) == 1.0
+    # Taken at its upper end alone, the atom would look too sure.
+    levels, observed = metrics.calibration_curve(cdf(posterior, y))
+    assert float(torch.trapezoid((observed - levels).abs(), levels)) > 0.05
+
+
+def test_slopes_pass_an_atom_and_beside_it() -> None:
+    means = torch.tensor([[0.0], [1.0]]).double().requires_grad_()
+    spread = torch.tensor(1.0).double().requires_grad_()
+
+    def at(level: float):
+        def build(m, s):
+            covariances = torch.stack([torch.zeros_like(s), s.square()]).reshape(2, 1, 1)
+            weights = torch.tensor([0.4, 0.6]).double()
+            return MixturePosterior(m, covariances, weights).quantile(torch.tensor(level).double())
+
+        return build
+
+    assert torch.autograd.gradcheck(at(0.3), (means, spread))
+    assert torch.autograd.gradcheck(at(0.9), (means, spread))

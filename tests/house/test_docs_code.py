@@ -16,8 +16,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXPERTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "experts").glob("*.md"))
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/quickstart.md", "docs/bad-input.md", "docs/labels.md", *EXPERTS]
+LEARNERS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for family in ("experts", "stacks")
+    for path in (ROOT / "docs" / family).glob("*.md")
+)
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/quickstart.md", "docs/bad-input.md", "docs/labels.md", *LEARNERS]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 MARK = "----- block {} -----"
 

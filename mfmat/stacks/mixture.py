@@ -1,0 +1,137 @@
+"""Mixture: several learners, each trusted as far as it has predicted what it had not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import KW_ONLY, dataclass, field
+
+import torch
+from torch import Tensor
+
+from mfmat.data import Data
+from mfmat.errors import SchemaError
+from mfmat.gates import ConstantGate, FittedGate, Gate, LocalGate
+from mfmat.learner import Facts, FittedModel, Learner, part
+from mfmat.stacks.gated import GatedModel
+from mfmat.stacks.heldout import describe, gather
+
+FEWEST = 10
+"""Target compounds below which nothing is held out: every member is trusted alike."""
+ROWS = 300
+"""Rows of a cheap source at most from which its own weights are learned."""
+
+
+@dataclass(frozen=True)
+class Mixture(Learner, kind="mixture"):
+    r"""A Bayesian mixture of learners, $p(y | x) = \sum_k w_k(x) p_k(y | x)$.
+
+    Every member is fitted to all the data. Its weight comes from the gate, which learns from the densities that
+    members without a fold of target compounds gave to the values in that fold: Bayesian stacking. The posterior is the
+    mixture itself, of all components of all members; the joint Gaussian has its moments, with weights
+    $\sqrt{w_{ki} w_{kj}}$ between rows i and j.
+
+    One row that a member rules out must not decide alone: a Gaussian around the target's mean, three times as wide
+    as its values, is mixed into each held-out density with a share of 0.001. Where a member has an atom (`Hurdle`),
+    all densities are means over $y \pm d$ with d a hundredth of the target's standard deviation. With fewer
+    than 10 target compounds nothing is held out, and all members have equal weights. Of a cheap source, whose rows
+    are in every fold, weights come from how well each member fits those rows; of a label, from the
+    probability of the true class.
+
+    Args:
+        members: learners; a calibrated one takes part without its calibration, which belongs around the mixture.
+        gate: `LocalGate`, `ConstantGate`.
+        folds: parts that the target compounds are divided into.
+        seed: of that division.
+
+    Raises:
+        SchemaError: no members, fewer than 2 folds.
+
+    Yao et al. 2018, doi:10.1214/17-BA1091; Yao et al. 2021, arXiv:2101.08954.
+
+    >>> from mfmat.experts import GP, BayesianLinear
+    >>> Mixture([GP(), BayesianLinear()]).members[1].kind
+    'bayesian-linear'
+    """
+
+    members: Sequence[Learner]
+    _: KW_ONLY
+    gate: Gate = field(default_factory=LocalGate)
+    folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", tuple(self.members))
+        if not self.members or self.folds < 2:
+            raise SchemaError(
+                f"{len(self.members)} members, folds={self.folds}",
+                expected="at least 1 member and 2 folds",
+                fix="Mixture([GP(), Forest()], folds=5)",
+            )
+
+    def fit(self, data: Data) -> FittedModel:
+        """The mixture of these data."""
+        return self.cross_fit(data, [torch.zeros(0, dtype=torch.long)])[0]
+
+    def cross_fit(self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None) -> list[FittedModel]:
+        """One mixture for each fold, whose gate has not seen it either; each member is cross-fitted once, to all parts.
+
+        So what no fold touches, such as the cheap levels of a chain, is fitted once.
+        """
+        parts = [data.without(fold) for fold in folds]
+        inner = [self._inner(part) for part in parts]
+        # Positions in the whole of what each model must not see: the fold, and the fold with each inner one.
+        unseen = []
+        for fold, held in zip(folds, inner, strict=True):
+            seen = torch.ones(len(data), dtype=torch.bool)
+            seen[fold] = False
+            at = torch.nonzero(seen).flatten()
+            unseen += [fold, *(torch.cat([fold, at[rows]]) for rows in held)]
+        fitted = [member.cross_fit(data, unseen, executor) for member in self.members]
+        models: list[FittedModel] = []
+        start = 0
+        for rest, held in zip(parts, inner, strict=True):
+            own = [each[start : start + 1 + len(held)] for each in fitted]
+            models.append(self._assemble(rest, held, [each[0] for each in own], [each[1:] for each in own]))
+            start += 1 + len(held)
+        return models
+
+    def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> GatedModel:
+        """The fitted mixture that had these facts and this state."""
+        members = [
+            member.restore(fact, part(state, f"members.{k}."))
+            for k, (member, fact) in enumerate(zip(self.members, facts["members"], strict=True))
+        ]
+        kinds = [*[ConstantGate()] * (len(facts["gates"]) - 1), self.gate]
+        gates = [
+            gate.restore(fact, part(state, f"gates.{i}."))
+            for i, (gate, fact) in enumerate(zip(kinds, facts["gates"], strict=True))
+        ]
+        own = {name: fact for name, fact in facts.items() if name not in ("members", "gates")}
+        return GatedModel(members, gates, own).eval()
+
+    def _inner(self, data: Data) -> list[Tensor]:
+        compounds = len(data.groups[data.fidelity == data.target].unique())
+        few = compounds < FEWEST or len(self.members) == 1
+        return [] if few else data.split(self.folds, self.seed)
+
+    def _assemble(
+        self, data: Data, held: list[Tensor], members: list[FittedModel], tried: list[list[FittedModel]]
+    ) -> GatedModel:
+        """The mixture of fitted members, from what those without each fold said of it."""
+        evidence = gather(data, [(fold, [own[j] for own in tried]) for j, fold in enumerate(held)], len(members))
+        gates: list[FittedGate] = []
+        for source in range(data.target):
+            gates.append(ConstantGate().fit(gather(data, self._seen(data, source, members), len(members))))
+        gates.append(self.gate.fit(evidence))
+        facts = {"width": data.X.shape[-1] - 1, "sources": list(data.sources)}
+        why = describe([member.kind for member in self.members], gates[-1], evidence)
+        return GatedModel(members, gates, {**facts, "why": why}).eval()
+
+    def _seen(self, data: Data, source: int, members: list[FittedModel]) -> list[tuple[Tensor, list[FittedModel]]]:
+        """Some rows of a cheap source and the members, which were fitted to them; nothing where that tells nothing."""
+        at = torch.nonzero(data.fidelity == source).flatten()
+        if len(members) == 1 or not len(at) or data.classes:
+            return []
+        order = torch.randperm(len(at), generator=torch.Generator().manual_seed(self.seed))
+        return [(at[order[:ROWS]], members)]
