@@ -23,7 +23,7 @@ DATA = "mp_gap"
 def options() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    experts = [name for name in contents.names() if name not in contents.PEERS]
+    experts = [name for name in contents.names() if name in contents.EXPERTS]
     parser.add_argument("--learners", nargs="+", choices=contents.names(), default=experts)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--limit-s", type=float, default=600, help="seconds for a fit, encoding included")

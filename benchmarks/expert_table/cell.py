@@ -70,7 +70,7 @@ class Cell:
     def key(self) -> str:
         """Two cells with one key are the same measurement: the learner's options are part of it."""
         config = contents.learner(self.learner, self.data, self.device).config()
-        if inputs := contents.INPUTS.get((self.learner, self.data)):
+        if inputs := contents.inputs(self.learner, self.data):
             config["inputs"] = inputs.config()
         options = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
         rows = f"{self.rows or 'all'}" + (f"+{self.cheap}" if self.cheap is not None else "")
@@ -91,7 +91,7 @@ class Split:
 def split(cell: Cell) -> Split:
     """The fold's rows; groups (reduced formulas) are never divided, but in the published folds."""
     table, schema = mf.datasets.load((contents.DATA | fusions.DATA)[cell.data])
-    schema = replace(schema, inputs=contents.INPUTS.get((cell.learner, cell.data), schema.inputs))
+    schema = replace(schema, inputs=contents.inputs(cell.learner, cell.data) or schema.inputs)
     if cell.data.endswith("-matbench"):
         # As published: rows in file order, compounds on both sides.
         parts = list(KFold(FOLDS, shuffle=True, random_state=MATBENCH).split(table))

@@ -10,6 +10,7 @@ from mfmat import experts
 from mfmat.features import Composition
 from mfmat.features.featurizer import Featurizer
 from mfmat.learner import Learner
+from mfmat.stacks import Mixture
 
 DATA = {
     "steels": "steels",
@@ -47,6 +48,15 @@ INPUTS: dict[tuple[str, str], Featurizer] = {
 }
 """Inputs of one expert on one table, where they are not those that the table comes with; chosen in the same way."""
 
+MIXED: dict[str, tuple[str, ...]] = {
+    "steels": ("GP", "Forest"),
+    "steels-matbench": ("GP", "Forest"),
+}
+"""Experts that a `Mixture` weighs on a table, with their options there, and the inputs of the first; chosen by
+cross-validation inside training parts."""
+
+MIXTURE, USUAL = "Mixture", ("Ensemble", "Forest")
+
 PEERS = {
     "Median": peers.Median(),
     "RandomForest": peers.RandomForest(),
@@ -58,7 +68,7 @@ PEERS = {
 
 def names() -> list[str]:
     """Every learner that can be asked today: mfmat's experts, then the peers."""
-    return [*(name for name in EXPERTS if hasattr(experts, name)), *PEERS]
+    return [*(name for name in EXPERTS if hasattr(experts, name)), MIXTURE, *PEERS]
 
 
 def learner(name: str, data: str, device: str | None = None) -> Learner | peers.Peer:
@@ -67,11 +77,23 @@ def learner(name: str, data: str, device: str | None = None) -> Learner | peers.
         return fusions.PEERS.get(name) or fusions.stacks(fusions.SOURCES[data])[name]
     if name in PEERS:
         return PEERS[name]
-    options = EXPERTS[name] | CHOSEN.get((name, data), {})
-    chosen: Learner = getattr(experts, name)(**options)
+    if name == MIXTURE:
+        return Mixture([_expert(each, data) for each in MIXED.get(data, USUAL)])
+    chosen = _expert(name, data)
     if device is not None:
         chosen = dataclasses.replace(chosen, device=device)
     return chosen
+
+
+def inputs(name: str, data: str) -> Featurizer | None:
+    """The inputs of that learner on that table, where they are not those that the table comes with."""
+    return INPUTS.get((MIXED.get(data, USUAL)[0] if name == MIXTURE else name, data))
+
+
+def _expert(name: str, data: str) -> Learner:
+    options = EXPERTS[name] | CHOSEN.get((name, data), {})
+    expert: Learner = getattr(experts, name)(**options)
+    return expert
 
 
 def has_device(name: str) -> bool:

@@ -47,7 +47,7 @@ def write(path: Path) -> None:
 
 def ordered(rows: Sequence[Row]) -> list[str]:
     """The learners that were measured, mfmat's first."""
-    known = [*contents.EXPERTS, *contents.PEERS]
+    known = [*contents.EXPERTS, contents.MIXTURE, *contents.PEERS]
     return sorted({row["name"] for row in rows}, key=lambda name: (known.index(name.split(" ")[0]), name))
 
 

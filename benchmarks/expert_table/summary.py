@@ -99,7 +99,7 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def ordered(rows: Sequence[Row]) -> list[str]:
     """The learners that were asked, mfmat's first."""
-    known = [*contents.EXPERTS, *contents.PEERS, *fusions.NAMES]
+    known = [*contents.EXPERTS, contents.MIXTURE, *contents.PEERS, *fusions.NAMES]
     return sorted({row["name"] for row in rows}, key=lambda name: (known.index(_asked(name)), name))
 
 
