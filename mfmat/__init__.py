@@ -29,6 +29,7 @@ _public = {
     "LocalGate": "mfmat.gates",
     "MfmatError": "mfmat.errors",
     "Mixture": "mfmat.stacks",
+    "MultiTask": "mfmat.stacks",
     "Pooled": "mfmat.stacks",
     "Schema": "mfmat.schema",
     "SparseGP": "mfmat.experts",

@@ -2,54 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from mfmat.calibrators.conformal import Conformal, ConformalModel, score
+from mfmat.calibrators.conformal import Conformal
+from mfmat.calibrators.held_out import COLUMNS, score
+from mfmat.candidates import describe_limit, suggest_candidates
 from mfmat.data import Data
 from mfmat.experts.gp import GP
 from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
-from mfmat.metrics import gaussian_crps
-from mfmat.stacks.difference import Difference
+from mfmat.stacks.mixture import Mixture
 from mfmat.stacks.target_only import TargetOnly
 from mfmat.types import Rows
 
 FEWEST = 10
 """Target compounds below which nothing is held out: neither a comparison nor a calibration would mean anything."""
-
-SHARED, DRAWN = "those shared with the target first; all measured values are used", "drawn at random"
+REFIT = 100
+"""Target compounds from which a fold changes the model too little to ask a model for each fold."""
+ONE_FOLD = 20_000
+"""Target compounds from which a single fold is evidence enough."""
+CLOSE = 1.25
+"""Score, in multiples of the best, up to which a candidate takes part in a mixture; three at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Auto(Learner, kind="auto"):
     """The default recipe: compares fusions with the target alone on held-out compounds, and calibrates the best.
 
-    Candidates are `TargetOnly`, `Difference` over all sources, and, with three sources or more,
-    `Difference` without each cheap source in turn, so that a source that hurts is left out. Each is
-    cross-fitted on the same folds of target compounds; the lowest mean CRPS wins, and the same held-out
-    predictions calibrate its intervals (`Conformal`, cross form). With fewer than 10 target compounds nothing
-    is held out: `Difference` over all sources, uncalibrated, with the priors' wide intervals.
+    Candidates are `Latent` over all sources, `TargetOnly`, and, with few rows, `MultiTask` and `Difference`, over all
+    sources and without each in turn, so that a source that hurts is left out; their experts go by the number of rows
+    (`mfmat.candidates`), with `Hurdle` where the target often has its smallest value exactly. Each is cross-fitted on
+    the same folds of target compounds. Those that score nearly alike are weighed against each other for each material
+    by a `Mixture`, which is compared with them; the lowest mean CRPS wins, and the same held-out predictions calibrate
+    its intervals (`Conformal`: the cross form, from 100 compounds on the refit form). With fewer than 10 target
+    compounds nothing is held out: the first candidate, uncalibrated, with the priors' wide intervals.
 
     `model.facts["why"]` says what was chosen and on what evidence.
 
     Args:
-        member: the expert that every candidate is made of.
-        folds: parts that the target compounds are divided into.
-        limit: rows of a cheap source that its expert is fitted to at most (see `Difference`).
-        target_limit: rows of the target at most, drawn at random.
+        member: the expert that every candidate is made of; None: by the number of rows.
+        folds: parts that the target compounds are divided into; of 20,000 compounds one part is held out.
+        limit: rows of a cheap source that an exact expert is fitted to at most (see `Difference`).
+        target_limit: rows of the target at most, drawn at random; None: all.
         seed: of folds and draws.
 
     >>> Auto().folds
     5
     """
 
-    member: Learner = field(default_factory=GP)
+    member: Learner | None = None
     folds: int = 5
     limit: int = 3000
-    target_limit: int = 5000
+    target_limit: int | None = None
     seed: int = 0
 
     def fit(self, data: Data) -> AutoModel:
@@ -57,7 +64,8 @@ class Auto(Learner, kind="auto"):
         if data.classes.get(data.target):
             return self._fit_labels(data)
         data, why = self._drawn(data)
-        candidates = self._candidates(data)
+        why += describe_limit(data, self.member, self.limit)
+        candidates = suggest_candidates(data, self.member, self.limit, self.seed)
         compounds = len(data.groups[data.fidelity == data.target].unique())
         if compounds < FEWEST:
             name, recipe = next(iter(candidates.items()))
@@ -65,21 +73,35 @@ class Auto(Learner, kind="auto"):
                 f"{name}: {compounds} target compounds are too few to hold some out, to compare or to calibrate."
             )
             return AutoModel(recipe.fit(data), recipe.config(), why, []).eval()
-        folds = data.split(self.folds, self.seed)
-        members = {name: recipe.cross_fit(data, folds) for name, recipe in candidates.items()}
-        heldout = {name: score(fitted, folds, data) for name, fitted in members.items()}
-        compared: list[dict[str, Any]] = [
-            {"candidate": name, **_accuracy(table)} for name, (table, _) in heldout.items()
-        ]
-        compared.sort(key=lambda row: row["crps"])
+        folds = data.split(self.folds, self.seed)[: 1 if compounds >= ONE_FOLD else None]
+        fitted = {name: recipe.fit_with_folds(data, folds) for name, recipe in candidates.items()}
+        compared = self._compare(data, folds, candidates, fitted)
         best = str(compared[0]["candidate"])
         why.append(_because(compared, data.sources[-1], compounds, len(folds)))
-        model = ConformalModel(candidates[best].fit(data), members[best], *heldout[best])
-        recipe = Conformal(candidates[best], folds=self.folds, seed=self.seed)
-        return AutoModel(model, recipe.config(), why, compared).eval()
+        why += fitted[best][0].facts.get("why", [])
+        form: Any = "cross" if compounds < REFIT else "refit"
+        recipe = Conformal(candidates[best], form=form, folds=self.folds, seed=self.seed)
+        return AutoModel(recipe.calibrate(data, folds, fitted[best]), recipe.config(), why, compared).eval()
+
+    def _compare(
+        self,
+        data: Data,
+        folds: Sequence[Tensor],
+        candidates: dict[str, Learner],
+        fitted: dict[str, list[FittedModel]],
+    ) -> list[dict[str, Any]]:
+        """The scores of all candidates, the best first; a mixture of those close to the best becomes one of them."""
+        compared = sorted((_accuracy(name, models[1:], folds, data) for name, models in fitted.items()), key=_crps)
+        close = [str(row["candidate"]) for row in compared if row["crps"] <= CLOSE * compared[0]["crps"]][:3]
+        if len(close) > 1:
+            name = f"a mixture of {' and '.join(close)}"
+            mixture = Mixture([candidates[each] for each in close], folds=self.folds, seed=self.seed)
+            candidates[name], fitted[name] = mixture, mixture.weigh(data, folds, [fitted[each] for each in close])
+            compared.append(_accuracy(name, fitted[name][1:], folds, data))
+        return sorted(compared, key=_crps)
 
     def _fit_labels(self, data: Data) -> AutoModel:
-        recipe = TargetOnly(self.member)
+        recipe = TargetOnly(self.member or GP())
         why = f"{data.sources[-1]} alone: labels are learned from their own rows."
         return AutoModel(recipe.fit(data), recipe.config(), [why], []).eval()
 
@@ -89,27 +111,14 @@ class Auto(Learner, kind="auto"):
         inner = recipe.restore(facts["inner"], part(state, "inner."))
         return AutoModel(inner, facts["recipe"], facts["why"], facts["compared"]).eval()
 
-    def _candidates(self, data: Data) -> dict[str, Learner]:
-        present = [name for i, name in enumerate(data.sources[:-1]) if bool((data.fidelity == i).any())]
-        alone: dict[str, Learner] = {"the target alone": TargetOnly(self.member)}
-        if not present:
-            return alone
-        difference = Difference((self.member,), limit=self.limit, seed=self.seed)
-        fused: dict[str, Learner] = {f"difference over {', '.join(present)}": difference}
-        if len(present) > 1:
-            fused |= {f"difference without {name}": replace(difference, leave_out=(name,)) for name in present}
-        return fused | alone
-
     def _drawn(self, data: Data) -> tuple[Data, list[str]]:
-        """The data with at most `target_limit` target rows, and sentences on all that no expert is fitted to."""
-        why = []
-        for i, name in enumerate(data.sources):
-            n = int((data.fidelity == i).sum())
-            limit, order = (self.limit, SHARED) if i < data.target else (self.target_limit, DRAWN)
-            if n > limit:
-                why.append(f"{name}: {limit} of its {n} rows are fitted, {order}.")
+        """The data with at most `target_limit` target rows, and a sentence on those that nothing is fitted to."""
+        n = int((data.fidelity == data.target).sum())
+        if self.target_limit is None or n <= self.target_limit:
+            return data, []
         cheap = data.fidelity < data.target
-        return data.draw(self.target_limit + int(cheap.sum()), cheap, self.seed), why
+        why = f"{data.sources[-1]}: {self.target_limit} of its {n} rows are fitted, drawn at random."
+        return data.draw(self.target_limit + int(cheap.sum()), cheap, self.seed), [why]
 
 
 class AutoModel(WrappedModel):
@@ -124,14 +133,23 @@ class AutoModel(WrappedModel):
         return self.inner.posterior(X, *args, **kwargs)
 
 
-def _accuracy(heldout: Tensor) -> dict[str, float]:
-    _, y, median, mean, std = heldout.T
-    return {"mae": float((y - median).abs().mean()), "crps": float(gaussian_crps(mean, std, y).mean())}
+def _accuracy(name: str, models: Sequence[FittedModel], folds: Sequence[Tensor], data: Data) -> dict[str, Any]:
+    said = dict(zip(COLUMNS, score(models, folds, data)[0].T, strict=True))
+    return {
+        "candidate": name,
+        "mae": float((said["y"] - said["median"]).abs().mean()),
+        "crps": float(said["crps"].mean()),
+    }
+
+
+def _crps(row: Mapping[str, Any]) -> float:
+    return float(row["crps"])
 
 
 def _because(compared: list[dict[str, Any]], target: str, compounds: int, folds: int) -> str:
     scores = "; ".join(f"{row['candidate']} {row['crps']:.3g}" for row in compared)
     return (
         f"{compared[0]['candidate']}: lowest CRPS on held-out values of {target} "
-        f"({compounds} compounds, {folds} folds): {scores}. The same held-out predictions set the intervals."
+        f"({compounds} compounds, {folds} fold{'s' * (folds != 1)}): {scores}. "
+        "The same held-out predictions set the intervals."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -154,6 +154,16 @@ def _standard(values: Tensor, anchor: tuple[float, float]) -> tuple[float, float
     if weight + n > 1:
         spread = math.sqrt((weight * anchor[1] ** 2 + n * spread**2) / (weight + n - 1))
     return float(values.mean()), spread or anchor[1]
+
+
+def places(kept: Tensor, folds: Sequence[Tensor]) -> list[Tensor]:
+    """Where the rows of each fold are among those that are kept (a mask).
+
+    >>> places(torch.tensor([False, True, True]), [torch.tensor([0, 2])])
+    [tensor([1])]
+    """
+    place = kept.cumsum(0) - 1
+    return [place[fold[kept[fold]]] for fold in folds]
 
 
 def at_fidelity(X: Rows, fidelity: int) -> Rows:

@@ -15,17 +15,18 @@ from scipy.stats import norm
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from mfmat.calibrators.conformal import score
+from mfmat.calibrators.held_out import COLUMNS as HELD
+from mfmat.calibrators.held_out import score
 from mfmat.data import Data, material_keys
 from mfmat.errors import FitError, SchemaError
 from mfmat.experts.gp import GP
 from mfmat.learner import Learner
-from mfmat.metrics import gaussian_crps
 from mfmat.schema import OnError, Schema
 from mfmat.stacks.difference import Difference
 from mfmat.stacks.target_only import TargetOnly
 
 Array = NDArray[np.float64]
+CRPS = HELD.index("crps")
 LEVEL = 0.9
 """Of every error bar."""
 FEWEST = 10
@@ -177,8 +178,7 @@ def _pair(data: Data, s: int) -> Data:
 def _scores(recipe: Learner, part: Data, data: Data, held: Sequence[Tensor]) -> Array:
     """The CRPS of every held-out target row, predicted by a model of the part's rows without the row's compound."""
     folds = [torch.nonzero(torch.isin(part.rows, data.rows[fold])).flatten() for fold in held]
-    _, y, _, mean, std = score(recipe.cross_fit(part, folds), folds, part)[0].T
-    found: Array = gaussian_crps(mean, std, y).numpy()
+    found: Array = score(recipe.cross_fit(part, folds), folds, part)[0][:, CRPS].numpy()
     return found
 
 
@@ -235,8 +235,7 @@ def _curve(recipe: Learner, data: Data, held: Sequence[Tensor], alone: Array, se
         rest = order[~own[order]]
         model = recipe.fit(rows.take(rest[: len(rest) // 2].sort().values))
         halves.append(score([model], [torch.nonzero(own).flatten()], rows)[0])
-    _, y, _, mean, std = torch.cat(halves).T
-    half = gaussian_crps(mean, std, y).numpy()
+    half = torch.cat(halves)[:, CRPS].numpy()
     return _Curve(len(rows), float(np.log2(half.mean() / alone.mean())))
 
 

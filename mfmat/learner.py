@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mfmat.data import Data
 from mfmat.errors import FitError, SchemaError
-from mfmat.posteriors import ConformalPosterior, normal, root
+from mfmat.posteriors import CalibratedPosterior, normal, root
 from mfmat.types import Covariance, Flags, Rows
 from mfmat.values import Value
 
@@ -61,7 +61,7 @@ class FittedModel(Model, ABC):
         output_indices: list[int] | None = None,
         observation_noise: bool | Tensor = False,
         posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
-    ) -> GPyTorchPosterior | ConformalPosterior:
+    ) -> GPyTorchPosterior | CalibratedPosterior:
         """BoTorch's contract: the joint distribution of the q rows of each batch (b x q x (d+1)).
 
         With `observation_noise`, that of new measurements, independent of those already made.
@@ -76,7 +76,7 @@ class FittedModel(Model, ABC):
         return posterior if posterior_transform is None else posterior_transform(posterior)
 
     def evidence(self) -> Tensor | None:
-        """What was predicted of held-out rows: n x 5 (position in the table, y, median, mean, std), where kept."""
+        """What was predicted of held-out rows, where kept: n x 10, see `mfmat.calibrators.held_out.COLUMNS`."""
         return None
 
     def probabilities(self, X: Rows) -> Tensor:
@@ -201,6 +201,12 @@ class Learner(Value, ABC):
         """One model for each fold, fitted to all rows but the fold's (positions in `data`)."""
         parts = [data.without(fold) for fold in folds]
         return list(executor.map(self.fit, parts)) if executor else [self.fit(part) for part in parts]
+
+    def fit_with_folds(
+        self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None
+    ) -> list[FittedModel]:
+        """The model of all rows, then one for each fold as `cross_fit`; what no fold touches is fitted once."""
+        return self.cross_fit(data, [torch.zeros(0, dtype=torch.long), *folds], executor)
 
 
 class Expert(Learner):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from mfmat.posteriors import (
-    ConformalPosterior,
+    CalibratedPosterior,
     MixturePosterior,
     RowPosterior,
     cdf,
@@ -53,16 +53,21 @@ def nll(posterior: RowPosterior, y: Values, window: float | None = None) -> floa
     >>> round(nll(hurdle, torch.zeros(1, 1), window=0.01), 2)
     -3.23
     """
+    return float(row_nll(posterior, y, window).mean())
+
+
+def row_nll(posterior: RowPosterior, y: Values, window: float | None = None) -> Values:
+    """The negative log density of each row on its own (b x q x 1), see `nll`."""
     if window is None and has_atoms(posterior):
         window = WINDOW
     if window is None:
-        return float(-log_density(posterior, y).mean())
-    return float(math.log(2 * window) - log_mass(posterior, y - window, y + window).mean())
+        return -log_density(posterior, y)
+    return math.log(2 * window) - log_mass(posterior, y - window, y + window)
 
 
 def has_atoms(posterior: RowPosterior) -> bool:
     """Whether a single value has a probability of its own somewhere."""
-    base = posterior.base if isinstance(posterior, ConformalPosterior) else posterior
+    base = posterior.base if isinstance(posterior, CalibratedPosterior) else posterior
     return isinstance(base, MixturePosterior) and base.has_atoms
 
 
@@ -73,11 +78,16 @@ def crps(posterior: RowPosterior, y: Values) -> float:
     calibration has reshaped the distribution, the integral of the pinball loss over 199 quantiles that the
     calibration rows can give. Gneiting & Raftery 2007, doi:10.1198/016214506000001437.
     """
-    if isinstance(posterior, ConformalPosterior):
+    return float(row_crps(posterior, y).mean())
+
+
+def row_crps(posterior: RowPosterior, y: Values) -> Values:
+    """The score of each row on its own (b x q x 1), see `crps`."""
+    if isinstance(posterior, CalibratedPosterior):
         return _pinball(posterior, y)
     if isinstance(posterior, MixturePosterior):
-        return float(mixture_crps(posterior, y).mean())
-    return float(gaussian_crps(posterior.mean, posterior.variance.sqrt(), y).mean())
+        return mixture_crps(posterior, y)
+    return gaussian_crps(posterior.mean, posterior.variance.sqrt(), y)
 
 
 def gaussian_crps(mean: Tensor, std: Tensor, y: Tensor) -> Tensor:
@@ -180,13 +190,13 @@ def summary(posterior: RowPosterior, y: Values, level: float = 0.9) -> dict[str,
     }
 
 
-def _pinball(posterior: ConformalPosterior, y: Values) -> float:
+def _pinball(posterior: CalibratedPosterior, y: Values) -> Values:
     # Beyond this level the calibration rows give no quantile.
     reach = len(posterior.scores) / (len(posterior.scores) + 1)
     levels = torch.arange(1, 200) / 200
-    total = 0.0
+    total = torch.zeros_like(y)
     for level in levels.tolist():
         side = min(max(2 * level - 1, -reach), reach)
         error = y - quantile(posterior, 0.5 + side / 2)
-        total += float(torch.maximum(level * error, (level - 1) * error).mean())
+        total = total + torch.maximum(level * error, (level - 1) * error)
     return 2 * total / len(levels)

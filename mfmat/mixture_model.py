@@ -10,7 +10,7 @@ from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
 from mfmat.learner import FittedModel
-from mfmat.posteriors import ConformalPosterior, MixturePosterior
+from mfmat.posteriors import CalibratedPosterior, MixturePosterior
 from mfmat.types import Covariance, Flags, Rows
 
 
@@ -46,7 +46,7 @@ class MixtureModel(FittedModel):
         output_indices: list[int] | None = None,
         observation_noise: bool | Tensor = False,
         posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
-    ) -> GPyTorchPosterior | ConformalPosterior:
+    ) -> GPyTorchPosterior | CalibratedPosterior:
         """BoTorch's contract, as a mixture over the models."""
         self.eval()
         means, covariances = self._components(X, torch.full((X.shape[-2],), observation_noise is True))

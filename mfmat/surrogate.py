@@ -19,12 +19,13 @@ from torch import Tensor
 
 from mfmat import saving
 from mfmat.auto import Auto
+from mfmat.calibrators.held_out import COLUMNS, LEVEL
 from mfmat.data import Data, material_keys
 from mfmat.errors import MfmatWarning, SavedFileError, SchemaError, warn
 from mfmat.explanation import influences
 from mfmat.learner import FittedModel, Learner
-from mfmat.metrics import summary
-from mfmat.posteriors import normal, root
+from mfmat.metrics import calibration_curve
+from mfmat.posteriors import root
 from mfmat.schema import OnError, Schema
 
 CHUNK = 512
@@ -308,9 +309,9 @@ def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[di
         return []
     columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
     rows, records = table[columns], []
-    for position, y, median, mean, std in evidence.tolist():
+    for position, *numbers in evidence.tolist():
         inputs = {str(name): _plain(cell) for name, cell in rows.iloc[int(position)].items()}
-        said = {"y": y, "median": median, "mean": mean, "std": std}
+        said = dict(zip(COLUMNS[1:], numbers, strict=True))
         records.append({"index": _plain(table.index[int(position)]), "inputs": inputs, **said})
     return records
 
@@ -318,9 +319,20 @@ def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[di
 def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:
     if not heldout:
         return {}
-    said = torch.tensor([[row["y"], row["mean"], row["std"]] for row in heldout], dtype=torch.double)
-    y, mean, std = said.T[..., None, None]
-    return summary(normal(mean[..., 0], std.square()), y)
+    said = pd.DataFrame(heldout)
+    y, lower, upper = said["y"], said["lower"], said["upper"]
+    levels, observed = calibration_curve(torch.tensor(said["pit"].tolist(), dtype=torch.double))
+    outside = (lower - y).clip(lower=0) + (y - upper).clip(lower=0)
+    return {
+        "mae": float((y - said["median"]).abs().mean()),
+        "rmse": float(((y - said["mean"]) ** 2).mean() ** 0.5),
+        "nll": float(said["nll"].mean()),
+        "crps": float(said["crps"].mean()),
+        "coverage": float(y.between(lower, upper).mean()),
+        "width": float((upper - lower).mean()),
+        "interval_score": float((upper - lower + 2 / (1 - LEVEL) * outside).mean()),
+        "miscalibration_area": float(torch.trapezoid((observed - levels).abs(), levels)),
+    }
 
 
 def _digest(table: pd.DataFrame) -> str:

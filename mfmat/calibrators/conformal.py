@@ -10,11 +10,14 @@ import torch
 from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
+from mfmat.calibrators.held_out import outlying, score
 from mfmat.data import Data
 from mfmat.errors import CalibrationError, SchemaError
 from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
-from mfmat.posteriors import ConformalPosterior, quantile
+from mfmat.posteriors import CalibratedPosterior, ConformalPosterior, DistributionalPosterior, quantile
 from mfmat.types import Codes, Rows
+
+FORMS = ("cross", "split", "refit")
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,15 @@ class Conformal(Learner, kind="conformal"):
     of held-out groups (never single rows of a compound that is also trained on). `"split"` trains on all
     but one fold and scores that fold: exact coverage $\ge 1 - \alpha$. `"cross"` scores every fold by the
     model trained on the others and combines them as CV+: coverage $\ge 1 - 2\alpha$ guaranteed, about
-    $1 - \alpha$ in practice, and no row is lost. Other sources keep the learner's own intervals.
+    $1 - \alpha$ in practice, and no row is lost. `"refit"` takes scores as `"cross"` does, by the predicted
+    cumulative probability (`DistributionalPosterior`), and puts them around the model of all rows: a prediction asks
+    one model instead of one for each fold, and a mixture keeps its shape; no guarantee, but about $1 - \alpha$
+    where a fold changes the model little, from some hundred compounds on. Other sources keep the learner's own
+    intervals.
 
     Args:
         learner: what is calibrated.
-        form: `"cross"` or `"split"`.
+        form: `"cross"`, `"split"` or `"refit"`.
         folds: parts that the target's groups are divided into.
         seed: of that division.
 
@@ -37,7 +44,8 @@ class Conformal(Learner, kind="conformal"):
         CalibrationError: fewer than two groups among the target's rows; at prediction, a level for which the
             rows are too few (90% needs 9).
 
-    Barber et al. 2021, doi:10.1214/20-AOS1965; Lei et al. 2018, doi:10.1080/01621459.2017.1307116.
+    Barber et al. 2021, doi:10.1214/20-AOS1965; Lei et al. 2018, doi:10.1080/01621459.2017.1307116; Chernozhukov et al.
+    2021, doi:10.1073/pnas.2107794118.
 
     >>> from mfmat.experts import GP
     >>> Conformal(GP(), form="split", folds=3).folds
@@ -46,15 +54,19 @@ class Conformal(Learner, kind="conformal"):
 
     learner: Learner
     _: KW_ONLY
-    form: Literal["cross", "split"] = "cross"
+    form: Literal["cross", "split", "refit"] = "cross"
     folds: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.form not in ("cross", "split"):
-            raise SchemaError(f"form={self.form!r}", expected='"cross" or "split"', fix='Conformal(..., form="cross")')
+        if self.form not in FORMS:
+            raise SchemaError(
+                f"form={self.form!r}",
+                expected=f"one of {', '.join(map(repr, FORMS))}",
+                fix='Conformal(..., form="cross")',
+            )
 
-    def fit(self, data: Data) -> ConformalModel:
+    def fit(self, data: Data) -> FittedModel:
         """The learner's model of these data, with calibrated intervals at the target."""
         folds = data.split(self.folds, self.seed)
         if len(folds) < 2:
@@ -66,12 +78,21 @@ class Conformal(Learner, kind="conformal"):
         if self.form == "split":
             model = self.learner.fit(data.without(folds[0]))
             return ConformalModel(model, [model], *score([model], folds[:1], data)).eval()
-        members = self.learner.cross_fit(data, folds)
-        return ConformalModel(self.learner.fit(data), members, *score(members, folds, data)).eval()
+        return self.calibrate(data, folds, self.learner.fit_with_folds(data, folds))
 
-    def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> ConformalModel:
+    def calibrate(self, data: Data, folds: Sequence[Tensor], fitted: Sequence[FittedModel]) -> FittedModel:
+        """The calibrated model, of one fitted to all rows and one without each fold, in the cross or the refit form."""
+        whole, *members = fitted
+        if self.form == "refit":
+            scores = outlying(members, folds, data, self.seed)
+            return RefitModel(whole, score(members, folds, data)[0], scores).eval()
+        return ConformalModel(whole, members, *score(members, folds, data)).eval()
+
+    def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> FittedModel:
         """The fitted model that had these facts and this state."""
         inner = self.learner.restore(facts["inner"], part(state, "inner."))
+        if self.form == "refit":
+            return RefitModel(inner, state["heldout"], state["scores"]).eval()
         members = [
             inner if fact is None else self.learner.restore(fact, part(state, f"members.{i}."))
             for i, fact in enumerate(facts["members"])
@@ -79,21 +100,47 @@ class Conformal(Learner, kind="conformal"):
         return ConformalModel(inner, members, state["heldout"], state["member"]).eval()
 
 
-def score(members: Sequence[FittedModel], folds: Sequence[Tensor], data: Data) -> tuple[Tensor, Codes]:
-    """What each member says of the fold (rows of `data`) that it had not seen.
+class RefitModel(WrappedModel):
+    """A fitted model with what its like, without each fold, said of the fold, and how far out that was."""
 
-    Returns a row for each held-out row, n x 5 (position in the table, y, median, mean and standard
-    deviation), and which member predicted it (n).
-    """
-    heldout, member = [], []
-    for i, (fitted, fold) in enumerate(zip(members, folds, strict=True)):
-        with torch.no_grad():
-            posterior = fitted.posterior(data.X[fold].unsqueeze(1), observation_noise=True)
-        median, mean, spread = quantile(posterior, 0.5), posterior.mean, posterior.variance.sqrt()
-        columns = [data.rows[fold], data.Y[fold, 0], median, mean, spread]
-        heldout.append(torch.stack([column.reshape(-1).double() for column in columns], dim=1))
-        member.append(torch.full((len(fold),), i))
-    return torch.cat(heldout), torch.cat(member)
+    heldout: Tensor
+    scores: Tensor
+
+    def __init__(self, inner: FittedModel, heldout: Tensor, scores: Tensor) -> None:
+        super().__init__(inner, width=inner.facts["width"], sources=inner.facts["sources"])
+        self.register_buffer("heldout", heldout)
+        self.register_buffer("scores", scores)
+
+    def evidence(self) -> Tensor | None:
+        """See `FittedModel.evidence`."""
+        return self.heldout
+
+    def posterior(
+        self,
+        X: Rows,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
+    ) -> GPyTorchPosterior | CalibratedPosterior:
+        """As the learner's own; new measurements of the target have calibrated quantiles."""
+        base = self.inner.posterior(X, output_indices, observation_noise, posterior_transform)
+        if not _of_target(X, observation_noise, len(self.facts["sources"]) - 1):
+            return base
+        return DistributionalPosterior(base, self.scores)
+
+
+def _of_target(X: Rows, observation_noise: bool | Tensor, last: int) -> bool:
+    """Whether new measurements of the target are asked for; together with others they cannot be."""
+    target = X[..., -1].round() == last
+    if observation_noise is not True or not bool(target.any()):
+        return False
+    if not bool(target.all()):
+        raise SchemaError(
+            "target rows and others in one posterior of new measurements",
+            expected="rows of the target alone, or of the others",
+            fix="ask for each source on its own",
+        )
+    return True
 
 
 class ConformalModel(WrappedModel):
@@ -126,18 +173,11 @@ class ConformalModel(WrappedModel):
         output_indices: list[int] | None = None,
         observation_noise: bool | Tensor = False,
         posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
-    ) -> GPyTorchPosterior | ConformalPosterior:
+    ) -> GPyTorchPosterior | CalibratedPosterior:
         """As the learner's own; new measurements of the target have calibrated quantiles."""
         base = self.inner.posterior(X, output_indices, observation_noise, posterior_transform)
-        target = X[..., -1].round() == len(self.facts["sources"]) - 1
-        if observation_noise is not True or not bool(target.any()):
+        if not _of_target(X, observation_noise, len(self.facts["sources"]) - 1):
             return base
-        if not bool(target.all()):
-            raise SchemaError(
-                "target rows and others in one posterior of new measurements",
-                expected="rows of the target alone, or of the others",
-                fix="ask for each source on its own",
-            )
         posteriors = [base if model is self.inner else model.posterior(X, None, True) for model in self._scored]
         centres = torch.stack([quantile(posterior, 0.5) for posterior in posteriors])
         spreads = torch.stack([posterior.variance.sqrt() for posterior in posteriors])

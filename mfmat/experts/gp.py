@@ -117,7 +117,7 @@ class GP(LabelExpert, kind="gp"):
 
     def fit(self, data: Data) -> FittedModel:
         """The model of these data."""
-        return super().fit(replace(data, views=_apart(data, self.additive)))
+        return super().fit(replace(data, views=apart(data, self.additive)))
 
     def train(self, model: GPModel | GPMixtureModel, data: Data) -> None:
         """Learn the hyperparameters, then condition on every row."""
@@ -148,7 +148,7 @@ class GP(LabelExpert, kind="gp"):
             model.learn(chosen, data.trend, self.warmup, self.seed)
 
 
-def _apart(data: Data, additive: tuple[str, ...]) -> dict[str, slice]:
+def apart(data: Data, additive: tuple[str, ...]) -> dict[str, slice]:
     """The views of the data (n x d), with one for every column that varies in the place of those that are additive."""
     if unknown := [name for name in additive if name not in data.views]:
         raise UnknownNameError(

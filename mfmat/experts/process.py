@@ -150,7 +150,7 @@ class GPModel(FittedModel):
             K = torch.diag(diagonal.detach())
             K[i, j] = below.detach()
             K = K + fixed
-            loss, slope = _evidence(K, y)
+            loss, slope = evidence_slope(K, y)
             prior = self.kernel.log_prior() - 0.5 * ((self.log_noise + 3) / 1.5).square().sum()
             # The slope of the loss along K is known in closed form; autograd carries it to the parameters.
             along = 2 * (slope[i, j] @ below) + slope.diagonal() @ diagonal
@@ -240,7 +240,7 @@ class GPModel(FittedModel):
         return super().load_state_dict(*args, **kwargs)
 
 
-def _evidence(K: Covariance, y: Tensor) -> tuple[Tensor, Tensor]:
+def evidence_slope(K: Covariance, y: Tensor) -> tuple[Tensor, Tensor]:
     r"""The negative log marginal likelihood and its slope along K, $(K^{-1} - K^{-1}yy^TK^{-1})/2$.
 
     Of K only the lower triangle is read.

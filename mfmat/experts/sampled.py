@@ -15,7 +15,7 @@ from mfmat.data import Data
 from mfmat.experts.laplace import LaplaceModel
 from mfmat.experts.multi_head import MultiHead
 from mfmat.learner import Facts
-from mfmat.posteriors import ConformalPosterior, MixturePosterior
+from mfmat.posteriors import CalibratedPosterior, MixturePosterior
 from mfmat.types import Rows
 from mfmat.weights import NOISE_FLOOR
 
@@ -140,7 +140,7 @@ class SampledModel(LaplaceModel):
         output_indices: list[int] | None = None,
         observation_noise: bool | Tensor = False,
         posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
-    ) -> GPyTorchPosterior | ConformalPosterior:
+    ) -> GPyTorchPosterior | CalibratedPosterior:
         """BoTorch's contract; new measurements are a mixture over the draws."""
         self.eval()
         if observation_noise is not True or self.familiarity is None:

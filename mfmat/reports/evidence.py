@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mfmat.calibrators.held_out import LEVEL
 from mfmat.errors import SchemaError
 from mfmat.reports.wording import labels
 from mfmat.surrogate import Surrogate
@@ -72,9 +73,8 @@ def evidence(surrogate: Surrogate, validated: pd.DataFrame | None, level: float)
     inputs = pd.DataFrame(heldout["inputs"].tolist())
     table = heldout.assign(
         name=labels(inputs),
-        lower=heldout["mean"] - reach * heldout["std"],
-        upper=heldout["mean"] + reach * heldout["std"],
-        pit=((heldout["y"] - heldout["mean"]) / heldout["std"]).map(NormalDist().cdf),
+        lower=heldout["lower"] if level == LEVEL else heldout["mean"] - reach * heldout["std"],
+        upper=heldout["upper"] if level == LEVEL else heldout["mean"] + reach * heldout["std"],
     )
     return Evidence(table, "heldout", level, None)
 

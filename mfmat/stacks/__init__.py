@@ -4,7 +4,8 @@ from mfmat.stacks.difference import Difference
 from mfmat.stacks.hurdle import Hurdle
 from mfmat.stacks.latent import Latent
 from mfmat.stacks.mixture import Mixture
+from mfmat.stacks.multi_task import MultiTask
 from mfmat.stacks.pooled import Pooled
 from mfmat.stacks.target_only import TargetOnly
 
-__all__ = ["Difference", "Hurdle", "Latent", "Mixture", "Pooled", "TargetOnly"]
+__all__ = ["Difference", "Hurdle", "Latent", "Mixture", "MultiTask", "Pooled", "TargetOnly"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mfmat.gates import FittedGate
 from mfmat.learner import Facts, FittedModel, StackModel
-from mfmat.posteriors import ConformalPosterior, MixturePosterior
+from mfmat.posteriors import CalibratedPosterior, MixturePosterior
 from mfmat.types import Covariance, Flags, Rows
 
 
@@ -69,7 +69,7 @@ class GatedModel(StackModel):
         output_indices: list[int] | None = None,
         observation_noise: bool | Tensor = False,
         posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
-    ) -> GPyTorchPosterior | ConformalPosterior:
+    ) -> GPyTorchPosterior | CalibratedPosterior:
         """BoTorch's contract, as the mixture of all components of all members."""
         self.eval()
         said = [model.posterior(X, None, observation_noise) for model in self.models]
@@ -115,9 +115,9 @@ def mix(means: Tensor, covariances: Tensor, weights: Tensor) -> tuple[Tensor, Co
     return moments.mean, moments.covariance_matrix
 
 
-def components(posterior: GPyTorchPosterior | ConformalPosterior) -> tuple[Tensor, Tensor, Tensor]:
+def components(posterior: GPyTorchPosterior | CalibratedPosterior) -> tuple[Tensor, Tensor, Tensor]:
     """Means (K x b x q), covariances and weights of what a posterior is a mixture of; calibration is left out."""
-    if isinstance(posterior, ConformalPosterior):
+    if isinstance(posterior, CalibratedPosterior):
         return components(posterior.base)  # type: ignore[arg-type]
     if isinstance(posterior, MixturePosterior):
         return posterior.means, posterior.covariances, posterior.weights

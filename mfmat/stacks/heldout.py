@@ -19,7 +19,7 @@ FLOOR = 1e-3
 """Share of a broad distribution that is mixed into every member's density of a row."""
 BROAD = 3.0
 """Standard deviation of that distribution, in standard deviations of the source."""
-WINDOW = 0.01
+WINDOW = 0.1
 """Half the width over which densities are averaged where a member has an atom, in the same units."""
 
 Asked = Sequence[tuple[Tensor, Sequence[FittedModel]]]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from mfmat.data import Data
+from mfmat.data import Data, places
 from mfmat.errors import FitError
 from mfmat.experts.gp import GP
 from mfmat.learner import Expert, Facts, FittedModel, Learner, part
@@ -66,17 +66,26 @@ class Hurdle(Learner, kind="hurdle"):
 
     def cross_fit(self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None) -> list[FittedModel]:
         """One model for each fold; member and gate are each cross-fitted once. The floor is that of all rows."""
+        return self._each(data, folds, lambda learner, rows, held: learner.cross_fit(rows, held, executor))
+
+    def fit_with_folds(
+        self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None
+    ) -> list[FittedModel]:
+        """See `Learner.fit_with_folds`."""
+        return self._each(data, folds, lambda learner, rows, held: learner.fit_with_folds(rows, held, executor))
+
+    def _each(
+        self, data: Data, folds: Sequence[Tensor], fit: Callable[[Learner, Data, list[Tensor]], list[FittedModel]]
+    ) -> list[FittedModel]:
         facts: Facts = {"width": data.X.shape[-1] - 1, "sources": list(data.sources)}
         floor, target = self._find(data), data.fidelity == data.target
         if floor is None:
-            return [
-                HurdleModel(model, None, None, facts).eval() for model in self.member.cross_fit(data, folds, executor)
-            ]
+            return [HurdleModel(model, None, None, facts).eval() for model in fit(self.member, data, list(folds))]
         at_floor = target & (data.Y[:, 0] == floor)
-        members = self.member.cross_fit(data.take(~at_floor), _places(~at_floor, folds), executor)
+        members = fit(self.member, data.take(~at_floor), places(~at_floor, folds))
         labels = _relabel(data, target, at_floor)
         kept = target if isinstance(self.gate, Expert) else torch.ones_like(target)
-        gates = self.gate.cross_fit(labels.take(kept), _places(kept, folds), executor)
+        gates = fit(self.gate, labels.take(kept), places(kept, folds))
         return [HurdleModel(*pair, floor, facts).eval() for pair in zip(members, gates, strict=True)]
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> HurdleModel:
@@ -120,9 +129,3 @@ def _relabel(data: Data, target: Tensor, at_floor: Tensor) -> Data:
         trend=None,
         floor=None,
     )
-
-
-def _places(kept: Tensor, folds: Sequence[Tensor]) -> list[Tensor]:
-    """Where the rows of each fold are among those that are kept."""
-    place = kept.cumsum(0) - 1
-    return [place[fold[kept[fold]]] for fold in folds]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mfmat.data import at_fidelity
 from mfmat.learner import Facts, FittedModel, StackModel
-from mfmat.posteriors import ConformalPosterior, MixturePosterior
+from mfmat.posteriors import CalibratedPosterior, MixturePosterior
 from mfmat.stacks.gated import components, mix
 from mfmat.types import Covariance, Flags, Rows
 
@@ -63,7 +63,7 @@ class HurdleModel(StackModel):
         output_indices: list[int] | None = None,
         observation_noise: bool | Tensor = False,
         posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
-    ) -> GPyTorchPosterior | ConformalPosterior:
+    ) -> GPyTorchPosterior | CalibratedPosterior:
         """BoTorch's contract, as the atom and all components of the member; of other sources, the member's."""
         self.eval()
         at_target = X[..., -1].round() == len(self.facts["sources"]) - 1

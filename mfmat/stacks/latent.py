@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -10,13 +10,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mfmat.data import Data, material_keys
+from mfmat.data import Data, material_keys, places
 from mfmat.errors import FitError, UnknownNameError
 from mfmat.learner import Facts, FittedModel, Learner, seat
 from mfmat.learner import part as part_of
 from mfmat.stacks.latent_draws import even_draws
 from mfmat.stacks.latent_model import LatentModel, Level, Seen
 
+Fit = Callable[[Learner, Data], list[FittedModel]]
+"""Fits a member to the rows of its level: once, or to all rows and without each fold."""
 FEW = 20
 """Rows of each kind, measured and not..."""
 SHARE = 0.05
@@ -47,7 +49,8 @@ class Latent(Learner, kind="latent"):
     Args:
         members: one learner for every source, or one for each source in order of trust; the last is g.
         chained: whether a source sees the latents of all below it; side by side unless so.
-        draws: of the unmeasured latents for a prediction, made even, and at least twice the number of sources.
+        draws: of the unmeasured latents for a prediction, made even, and at least twice the number of sources; 1: their
+            means alone, and the doubt about them is part of the noise that g learns.
         limit: rows of a cheap source that its member is fitted to at most, those of materials that the target
             has too first, the others drawn at random; None: all. Measured values of all rows are used all the same.
         leave_out: sources that no other sees; their own rows still tell what they would say.
@@ -97,6 +100,15 @@ class Latent(Learner, kind="latent"):
         parts = [data.without(fold) for fold in folds]
         return list(executor.map(top, parts)) if executor else [top(part) for part in parts]
 
+    def fit_with_folds(
+        self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None
+    ) -> list[FittedModel]:
+        """See `Learner.fit_with_folds`: the levels below once, the top as its member does it."""
+        lower = self._lower(data)
+        held = places(data.fidelity == data.target, folds)
+        fit = partial(_fit_with_folds, folds=held, executor=executor)
+        return [self._model([*lower, top], data) for top in self._levels(data, data.target, lower, fit)]
+
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> LatentModel:
         """The fitted levels that had these facts and this state."""
         levels = []
@@ -115,18 +127,18 @@ class Latent(Learner, kind="latent"):
             )
         levels: list[Level] = []
         for fidelity in range(data.target):
-            levels.append(self._level(data, fidelity, levels))
+            levels += self._levels(data, fidelity, levels, _fit_one)
         return levels
 
     def _top(self, data: Data, lower: list[Level]) -> LatentModel:
-        return self._model([*lower, self._level(data, data.target, lower)], data)
+        return self._model([*lower, *self._levels(data, data.target, lower, _fit_one)], data)
 
     def _model(self, levels: Sequence[Level], data: Data) -> LatentModel:
         facts = {"width": data.X.shape[-1] - 1, "sources": list(data.sources), "material": data.material}
         return LatentModel(levels, even_draws(self.draws, data.target, self.seed), facts).eval()
 
-    def _level(self, data: Data, fidelity: int, lower: list[Level]) -> Level:
-        """The member of one source, fitted to its rows and what it sees of those below."""
+    def _levels(self, data: Data, fidelity: int, lower: list[Level], fit: Fit) -> list[Level]:
+        """The member of one source, fitted to its rows and what it sees of those below, as often as `fit` does."""
         member = seat(self.members, fidelity, len(data.sources))
         rows = data.at(fidelity)
         own = material_keys(rows.X, data.material)
@@ -137,19 +149,29 @@ class Latent(Learner, kind="latent"):
             rows = rows.draw(self.limit, torch.isin(own, targets), self.seed)
         firm = [i for i, level in enumerate(lower) if len(level.keys) and data.sources[i] not in self.leave_out]
         if not firm or not (self.chained or fidelity == data.target):
-            return make(member.fit(rows), ())
+            return [make(model, ()) for model in fit(member, rows)]
         below = self._model(lower, data)
         kept = material_keys(rows.X, data.material)
         sees = tuple(_see(below, i, kept) for i in firm)
         wide = _widen(rows, below, sees)
-        model = member.fit(wide)
+        models = fit(member, wide)
         # Labels have no noise to add to.
         for _ in range(self.rounds - 1 if len(rows) and rows.labels() is None else 0):
-            carried, noise = self._model([*lower, make(model, sees)], data).carried(rows.X.unsqueeze(1))
+            carried, noise = self._model([*lower, make(models[0], sees)], data).carried(rows.X.unsqueeze(1))
             if float(carried.sum()) <= NEGLIGIBLE * float(noise.sum()):
                 break
-            model = member.fit(replace(wide, Yvar=rows.Yvar + carried[:, None]))
-        return make(model, sees)
+            models = fit(member, replace(wide, Yvar=rows.Yvar + carried[:, None]))
+        return [make(model, sees) for model in models]
+
+
+def _fit_one(member: Learner, rows: Data) -> list[FittedModel]:
+    return [member.fit(rows)]
+
+
+def _fit_with_folds(
+    member: Learner, rows: Data, folds: Sequence[Tensor], executor: Executor | None
+) -> list[FittedModel]:
+    return member.fit_with_folds(rows, folds, executor)
 
 
 def _see(below: LatentModel, fidelity: int, keys: Tensor) -> Seen:

@@ -12,7 +12,7 @@ def even_draws(draws: int, sources: int, seed: int) -> Tensor:
 
     Half of them come from a scrambled Sobol sequence, the others are their opposites, and a rotation and
     stretching makes the covariance exact, so that a linear function of them gets its mean and its variance
-    right with any number of draws. K is `draws`, made even, and at least 2m + 2.
+    right with any number of draws. K is `draws`, made even, and at least 2m + 2; one draw is the mean.
 
     Owen 1998, doi:10.1145/290274.290279, for scrambled sequences.
 
@@ -20,8 +20,8 @@ def even_draws(draws: int, sources: int, seed: int) -> Tensor:
     >>> bool(z.mean(0).abs().max() < 1e-12), bool((z.mT @ z / 8 - torch.eye(2)).abs().max() < 1e-12)
     (True, True)
     """
-    if not sources:
-        return torch.zeros(1, 0).double()
+    if not sources or draws == 1:
+        return torch.zeros(1, sources).double()
     half = max((draws + 1) // 2, sources + 1)
     uniform = SobolEngine(sources, scramble=True, seed=seed).draw(half, dtype=torch.double)
     # In the first dimension from one side of 0: the opposites are on the other.

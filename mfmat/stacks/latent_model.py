@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mfmat.data import at_fidelity, material_keys
 from mfmat.learner import Facts, FittedModel, StackModel
-from mfmat.posteriors import ConformalPosterior, MixturePosterior
+from mfmat.posteriors import CalibratedPosterior, MixturePosterior
 from mfmat.types import Codes, Covariance, Flags, Rows
 
 SHARED = 1 - 1e-6
@@ -152,7 +152,7 @@ class LatentModel(StackModel):
         output_indices: list[int] | None = None,
         observation_noise: bool | Tensor = False,
         posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
-    ) -> GPyTorchPosterior | ConformalPosterior:
+    ) -> GPyTorchPosterior | CalibratedPosterior:
         """BoTorch's contract; of single rows of one source, the mixture over the draws of what the member says."""
         fidelity = X[..., -1].round()
         several = not X.numel() or X.shape[-2] != 1 or bool((fidelity != fidelity.flatten()[0]).any())
@@ -314,14 +314,14 @@ def _each(rows: Tensor, unsure: Tensor | None, say: Callable[[Tensor], tuple[Ten
 
 def _posterior(
     model: FittedModel, rows: Tensor, unsure: Tensor | None, noise: bool, shape: torch.Size
-) -> GPyTorchPosterior | ConformalPosterior:
+) -> GPyTorchPosterior | CalibratedPosterior:
     """The member's posterior, or the even mixture of those of all draws."""
     if len(rows) == 1:
         return model.posterior(rows.reshape(*shape, -1), observation_noise=noise)
 
     def say(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         said: Any = model.posterior(x, observation_noise=noise)
-        said = said.base if isinstance(said, ConformalPosterior) else said
+        said = said.base if isinstance(said, CalibratedPosterior) else said
         if isinstance(said, MixturePosterior):
             return said.weights[..., 0], said.means[..., 0], said.covariances[..., 0, 0]
         mean = said.mean[..., 0].mT

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mfmat.data import Data
 from mfmat.errors import SchemaError
-from mfmat.gates import ConstantGate, FittedGate, Gate, LocalGate
+from mfmat.gates import ConstantGate, Evidence, FittedGate, Gate, LocalGate
 from mfmat.learner import Facts, FittedModel, Learner, part
 from mfmat.stacks.gated import GatedModel
 from mfmat.stacks.heldout import describe, gather
@@ -33,7 +33,7 @@ class Mixture(Learner, kind="mixture"):
 
     One row that a member rules out must not decide alone: a Gaussian around the target's mean, three times as wide
     as its values, is mixed into each held-out density with a share of 0.001. Where a member has an atom (`Hurdle`),
-    all densities are means over $y \pm d$ with d a hundredth of the target's standard deviation. With fewer
+    all densities are means over $y \pm d$ with d a tenth of the target's standard deviation. With fewer
     than 10 target compounds nothing is held out, and all members have equal weights. Of a cheap source, whose rows
     are in every fold, weights come from how well each member fits those rows; of a label, from the
     probability of the true class.
@@ -92,8 +92,35 @@ class Mixture(Learner, kind="mixture"):
         start = 0
         for rest, held in zip(parts, inner, strict=True):
             own = [each[start : start + 1 + len(held)] for each in fitted]
-            models.append(self._assemble(rest, held, [each[0] for each in own], [each[1:] for each in own]))
+            asked = [(rows, [each[1 + j] for each in own]) for j, rows in enumerate(held)]
+            evidence = gather(rest, asked, len(self.members))
+            models.append(self._assemble(rest, [each[0] for each in own], evidence))
             start += 1 + len(held)
+        return models
+
+    def fit_with_folds(
+        self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None
+    ) -> list[FittedModel]:
+        """The mixture of all rows, then one for each fold, by which the gates learn, too: members are fitted once.
+
+        What a fold's gate has learned from are the other folds, predicted by members that had seen this one.
+        """
+        return self.weigh(data, folds, [member.fit_with_folds(data, folds, executor) for member in self.members])
+
+    def weigh(self, data: Data, folds: Sequence[Tensor], fitted: Sequence[Sequence[FittedModel]]) -> list[FittedModel]:
+        """The mixtures of `fit_with_folds`, of fitted members (each to all rows, then without each fold).
+
+        With one fold there is no other to learn from: its own rows are many, or the weights are equal.
+        """
+        few = len(data.groups[data.fidelity == data.target].unique()) < FEWEST
+        held = [] if few or len(self.members) == 1 else list(range(len(folds)))
+        models: list[FittedModel] = []
+        for left_out in (None, *range(len(folds))):
+            rest = data if left_out is None else data.without(folds[left_out])
+            others = [j for j in held if j != left_out or len(folds) == 1]
+            asked = [(folds[j], [each[j + 1] for each in fitted]) for j in others]
+            members = [each[0 if left_out is None else left_out + 1] for each in fitted]
+            models.append(self._assemble(rest, members, gather(data, asked, len(members))))
         return models
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> GatedModel:
@@ -115,11 +142,8 @@ class Mixture(Learner, kind="mixture"):
         few = compounds < FEWEST or len(self.members) == 1
         return [] if few else data.split(self.folds, self.seed)
 
-    def _assemble(
-        self, data: Data, held: list[Tensor], members: list[FittedModel], tried: list[list[FittedModel]]
-    ) -> GatedModel:
+    def _assemble(self, data: Data, members: list[FittedModel], evidence: Evidence) -> GatedModel:
         """The mixture of fitted members, from what those without each fold said of it."""
-        evidence = gather(data, [(fold, [own[j] for own in tried]) for j, fold in enumerate(held)], len(members))
         gates: list[FittedGate] = []
         for source in range(data.target):
             gates.append(ConstantGate().fit(gather(data, self._seen(data, source, members), len(members))))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mfmat.data import Data
+from mfmat.data import Data, places
 from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
 from mfmat.types import Covariance, Flags, Rows
 
@@ -32,17 +33,29 @@ class TargetOnly(Learner, kind="target_only"):
 
     def fit(self, data: Data) -> TargetOnlyModel:
         """The model of the target's rows."""
-        facts = {
-            "width": data.X.shape[-1] - 1,
-            "sources": list(data.sources),
-            "scales": [list(standard) for standard in data.standards()],
-        }
-        return TargetOnlyModel(self.member.fit(data.at(data.target)), facts).eval()
+        return TargetOnlyModel(self.member.fit(data.at(data.target)), _facts(data)).eval()
+
+    def fit_with_folds(
+        self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None
+    ) -> list[FittedModel]:
+        """See `Learner.fit_with_folds`: as the member does it."""
+        held = places(data.fidelity == data.target, folds)
+        models = self.member.fit_with_folds(data.at(data.target), held, executor)
+        parts = [data, *(data.without(fold) for fold in folds)]
+        return [TargetOnlyModel(model, _facts(part)).eval() for model, part in zip(models, parts, strict=True)]
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> TargetOnlyModel:
         """The fitted model that had these facts and this state."""
         own = {name: fact for name, fact in facts.items() if name != "inner"}
         return TargetOnlyModel(self.member.restore(facts["inner"], part(state, "inner.")), own).eval()
+
+
+def _facts(data: Data) -> Facts:
+    return {
+        "width": data.X.shape[-1] - 1,
+        "sources": list(data.sources),
+        "scales": [list(standard) for standard in data.standards()],
+    }
 
 
 class TargetOnlyModel(WrappedModel):

@@ -52,11 +52,14 @@ CASES = {
     "Latent": mf.Latent([mf.GP()]),
     "Latent chained": mf.Latent([mf.GP()], chained=True, draws=4),
     "Pooled": mf.Pooled(mf.GP()),
+    "MultiTask": mf.MultiTask(),
+    "MultiTask ard": mf.MultiTask(mf.GP(ard=True, steps=20), rank=1, terms=2),
     "Mixture": mf.Mixture([mf.Difference([mf.GP()]), mf.TargetOnly(mf.GP())], gate=mf.ConstantGate()),
     "Mixture local": mf.Mixture([mf.GP(), mf.TargetOnly(mf.GP())]),
     "Hurdle": mf.Hurdle(mf.GP()),
     "Conformal cross": mf.Conformal(mf.Difference([mf.GP()]), folds=4),
     "Conformal split": mf.Conformal(mf.TargetOnly(mf.GP()), form="split", folds=2),
+    "Conformal refit": mf.Conformal(mf.TargetOnly(mf.GP()), form="refit", folds=4),
     "Auto": mf.Auto(),
 }
 POOLED = {name for name in CASES if name.startswith("GP")} | {
@@ -86,7 +89,7 @@ UNBOUNDED = {"GP linear", "BayesianLinear"}
 """Far from the rows a line is ever less certain."""
 DRAWN = {"BNN svi", "BNN nuts"}
 """Their answers are means over a few draws of the weights."""
-NEEDS_HELD_OUT = {"Conformal cross", "Conformal split"}
+NEEDS_HELD_OUT = {"Conformal cross", "Conformal refit", "Conformal split"}
 EVERY = pytest.mark.parametrize("name", CASES)
 FITS_FEW = pytest.mark.parametrize("name", sorted(set(CASES) - NEEDS_HELD_OUT))
 

@@ -154,7 +154,7 @@ def test_a_card_of_a_newer_format_asks_for_an_upgrade(saved: Path) -> None:
 
 
 def test_an_unknown_kind_suggests_the_near_one(saved: Path) -> None:
-    edit(saved, lambda card: card["recipe"]["member"].update(kind="gpp"))
+    edit(saved, lambda card: card["recipe"].update(member={"kind": "gpp"}))
     with pytest.raises(UnknownNameError, match=r"kind 'gpp'.*did you mean 'gp'\?"):
         mf.load(saved)
 

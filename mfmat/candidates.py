@@ -1,0 +1,121 @@
+"""Which recipes are worth a try for data of a size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mfmat.data import Data
+from mfmat.experts import BNN, GP, DeepKernelGP, Ensemble, Forest
+from mfmat.learner import Learner
+from mfmat.stacks import Difference, Hurdle, Latent, Mixture, MultiTask, TargetOnly
+from mfmat.stacks.hurdle import SHARE
+
+EXACT = 1000
+"""Rows up to which an exact Gaussian process is fitted in seconds."""
+FEW = 100
+"""Rows of the target from which networks and trees are worth a try."""
+MANY = 4000
+"""Rows of the target from which a deep kernel takes longer than it gains."""
+SHARED = 500
+"""Rows of all sources up to which one process over all of them is fitted in seconds."""
+SINGLY = 200
+"""Rows of the target up to which leaving out each source in turn costs seconds."""
+QUICK = Ensemble(members=2, epochs=20)
+"""Of a cheap source with thousands of rows: what it says becomes an input, and needs no polish."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the choice of candidates depends on.
+
+    Attributes:
+        cheap: rows of each cheap source that has any, by name in order of trust.
+        target: rows of the target.
+        floored: whether the target often has its smallest value exactly.
+    """
+
+    cheap: dict[str, int]
+    target: int
+    floored: bool
+
+
+def measure(data: Data) -> Sizes:
+    """The sizes of these data."""
+    counts = {name: int((data.fidelity == i).sum()) for i, name in enumerate(data.sources)}
+    y = data.Y[data.fidelity == data.target, 0]
+    least = int((y == y.min()).sum()) if len(y) else 0
+    cheap = {name: n for name, n in counts.items() if n and name != data.sources[-1]}
+    return Sizes(cheap, len(y), least >= max(2.0, SHARE * len(y)))
+
+
+def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int) -> dict[str, Learner]:
+    """Recipes by what they are called; the target alone is the last.
+
+    Args:
+        data: all rows.
+        member: the expert that every candidate is made of; None: by the number of rows.
+        limit: rows of a cheap source that an exact expert is fitted to at most.
+        seed: of draws.
+    """
+    sizes = measure(data)
+    names = ", ".join(sizes.cheap)
+    found: dict[str, Learner] = {}
+    if sizes.cheap and (member or sizes.target <= EXACT):
+        difference = Difference((member or GP(),), limit=limit, seed=seed)
+        found[f"difference over {names}"] = difference
+        if len(sizes.cheap) > 1 and sizes.target <= SINGLY:
+            found |= {f"difference without {name}": replace(difference, leave_out=(name,)) for name in sizes.cheap}
+    few = sizes.target + sum(sizes.cheap.values()) <= SHARED
+    if sizes.cheap and few and not member and not data.classes:
+        found[f"one process over {names}"] = MultiTask(limit=limit)
+    if sizes.cheap:
+        found[f"latents of {names}"] = _latent(data, sizes, member, limit, seed)
+    return found | {"the target alone": TargetOnly(member or _alone(sizes))}
+
+
+def describe_limit(data: Data, member: Learner | None, limit: int) -> list[str]:
+    """A sentence for each cheap source of which candidates are fitted to some rows only."""
+    sizes = measure(data)
+    if member is None and sizes.target > EXACT:
+        return []
+    who = "" if member else "in differences "
+    return [
+        f"{name}: {who}{limit} of its {n} rows are fitted, those shared with the target first; all measured values "
+        "are used."
+        for name, n in sizes.cheap.items()
+        if n > limit
+    ]
+
+
+def _latent(data: Data, sizes: Sizes, member: Learner | None, limit: int, seed: int) -> Learner:
+    if member:
+        return Latent((member,), limit=limit, seed=seed)
+    below = [_below(sizes.cheap.get(name, 0), i in data.classes) for i, name in enumerate(data.sources[:-1])]
+    if sizes.target < FEW:
+        return Latent((*below, _floored(GP(), sizes)), limit=None, seed=seed)
+    top = Mixture([GP() if sizes.target <= EXACT else Ensemble(), Forest()])
+    return Latent((*below, _floored(top, sizes)), draws=1, limit=None, seed=seed)
+
+
+def _below(rows: int, labels: bool) -> Learner:
+    if rows <= EXACT:
+        return GP()
+    return BNN() if labels else QUICK
+
+
+def _alone(sizes: Sizes) -> Learner:
+    """For the target's rows alone: in earnest where there is nothing else, else as a safeguard."""
+    if sizes.target < FEW:
+        return _floored(GP(), sizes)
+    if sizes.target <= EXACT:
+        return _floored(Mixture([GP(), Forest()]), sizes)
+    if sizes.cheap:
+        return Forest()
+    return Mixture([DeepKernelGP(), Ensemble()] if sizes.target <= MANY else [Ensemble(), Forest()])
+
+
+def _floored(member: Learner, sizes: Sizes) -> Learner:
+    if not sizes.floored or sizes.target > EXACT:
+        # With thousands of rows a mixture network and a forest see the floor by themselves.
+        return member
+    return Hurdle(member)
