@@ -17,7 +17,7 @@ LEFT_OUT := $(filter-out $(MARKERS),$(OPTIONAL))
 SELECTED := $(subst $(space), and ,$(LEFT_OUT:%=not@%))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 # The one on compositions runs where matminer is, those on experts take hours.
-BENCHMARKS := $(filter-out %/record.py %/make_page.py %/composition.py %/experts.py %/growth.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out %/record.py %/make_page.py %/composition.py %/experts.py %/growth.py %/fusion.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint docs check-matminer benchmark benchmark-experts clean
@@ -58,9 +58,10 @@ check-matminer: $(SECOND)/.dev  ## the second environment: matminer as the judge
 	OMP_NUM_THREADS=1 $(SECOND)/bin/python -m pytest -n $(WORKERS) -m "not promise and not browser and not postgres" \
 	    tests/features tests/datasets tests/core
 
-benchmark-experts: .venv/.dev  ## the table of experts and their cost (hours; goes on where it was stopped)
+benchmark-experts: .venv/.dev  ## the tables of experts and of fusions, and what experts cost (hours; goes on where it was stopped)
 	$(BIN)/python benchmarks/experts.py
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/fusion.py
 	$(BIN)/python benchmarks/make_page.py
 
 clean:  ## remove what was built, but not .venv

@@ -22,8 +22,9 @@ FEWEST = 10
 """Target compounds below which nothing is held out: neither a comparison nor a calibration would mean anything."""
 REFIT = 100
 """Target compounds from which a fold changes the model too little to ask a model for each fold."""
-ONE_FOLD = 20_000
-"""Target compounds from which a single fold is evidence enough."""
+THREE_FOLDS, ONE_FOLD = 1000, 20_000
+"""Target compounds from which two thirds of them teach almost as much as all, and from which one fold is evidence
+enough."""
 CLOSE = 1.25
 """Score, in multiples of the best, up to which a candidate takes part in a mixture; three at most."""
 
@@ -44,7 +45,8 @@ class Auto(Learner, kind="auto"):
 
     Args:
         member: the expert that every candidate is made of; None: by the number of rows.
-        folds: parts that the target compounds are divided into; of 20,000 compounds one part is held out.
+        folds: parts that the target compounds are divided into; from 1,000 compounds on three at most, and from
+            20,000 on only one of them is held out.
         limit: rows of a cheap source that an exact expert is fitted to at most (see `Difference`).
         target_limit: rows of the target at most, drawn at random; None: all.
         seed: of folds and draws.
@@ -73,14 +75,15 @@ class Auto(Learner, kind="auto"):
                 f"{name}: {compounds} target compounds are too few to hold some out, to compare or to calibrate."
             )
             return AutoModel(recipe.fit(data), recipe.config(), why, []).eval()
-        folds = data.split(self.folds, self.seed)[: 1 if compounds >= ONE_FOLD else None]
+        parts = min(self.folds, 3) if compounds >= THREE_FOLDS else self.folds
+        folds = data.split(parts, self.seed)[: 1 if compounds >= ONE_FOLD else None]
         fitted = {name: recipe.fit_with_folds(data, folds) for name, recipe in candidates.items()}
         compared = self._compare(data, folds, candidates, fitted)
         best = str(compared[0]["candidate"])
         why.append(_because(compared, data.sources[-1], compounds, len(folds)))
         why += fitted[best][0].facts.get("why", [])
         form: Any = "cross" if compounds < REFIT else "refit"
-        recipe = Conformal(candidates[best], form=form, folds=self.folds, seed=self.seed)
+        recipe = Conformal(candidates[best], form=form, folds=parts, seed=self.seed)
         return AutoModel(recipe.calibrate(data, folds, fitted[best]), recipe.config(), why, compared).eval()
 
     def _compare(
@@ -95,7 +98,7 @@ class Auto(Learner, kind="auto"):
         close = [str(row["candidate"]) for row in compared if row["crps"] <= CLOSE * compared[0]["crps"]][:3]
         if len(close) > 1:
             name = f"a mixture of {' and '.join(close)}"
-            mixture = Mixture([candidates[each] for each in close], folds=self.folds, seed=self.seed)
+            mixture = Mixture([candidates[each] for each in close], folds=max(len(folds), 2), seed=self.seed)
             candidates[name], fitted[name] = mixture, mixture.weigh(data, folds, [fitted[each] for each in close])
             compared.append(_accuracy(name, fitted[name][1:], folds, data))
         return sorted(compared, key=_crps)

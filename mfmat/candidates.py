@@ -16,10 +16,12 @@ FEW = 100
 """Rows of the target from which networks and trees are worth a try."""
 MANY = 4000
 """Rows of the target from which a deep kernel takes longer than it gains."""
-SHARED = 500
+SHARED = 300
 """Rows of all sources up to which one process over all of them is fitted in seconds."""
 SINGLY = 200
 """Rows of the target up to which leaving out each source in turn costs seconds."""
+SEVERAL = 4
+"""Cheap sources up to which that is so, and one of them may be the one that hurts."""
 QUICK = Ensemble(members=2, epochs=20)
 """Of a cheap source with thousands of rows: what it says becomes an input, and needs no polish."""
 
@@ -63,7 +65,7 @@ def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int
     if sizes.cheap and (member or sizes.target <= EXACT):
         difference = Difference((member or GP(),), limit=limit, seed=seed)
         found[f"difference over {names}"] = difference
-        if len(sizes.cheap) > 1 and sizes.target <= SINGLY:
+        if 1 < len(sizes.cheap) <= SEVERAL and sizes.target <= SINGLY:
             found |= {f"difference without {name}": replace(difference, leave_out=(name,)) for name in sizes.cheap}
     few = sizes.target + sum(sizes.cheap.values()) <= SHARED
     if sizes.cheap and few and not member and not data.classes:

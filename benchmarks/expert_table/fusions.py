@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from expert_table import fusion_peers as peers
+from mfmat.auto import Auto
 from mfmat.experts import GP, Ensemble, Forest
 from mfmat.learner import Learner
-from mfmat.stacks import Difference, Latent, Mixture, TargetOnly
+from mfmat.stacks import Difference, Hurdle, Latent, Mixture, MultiTask, TargetOnly
 
 DATA = {
     "mf-bandgap": "mf-bandgap",
@@ -22,16 +23,21 @@ QUICK = Ensemble(members=2, epochs=20)
 
 def latent(sources: int, top: Learner) -> Latent:
     """What cheap networks say of a material, and what is measured, as inputs of the top."""
-    return Latent([*[QUICK] * (sources - 1), top], limit=None)
+    return Latent([*[QUICK] * (sources - 1), top], draws=1, limit=None)
 
 
 def stacks(sources: int) -> dict[str, Learner]:
     """mfmat's stacks for so many sources."""
     return {
+        "Auto": Auto(),
+        "TargetOnly GP": TargetOnly(GP()),
+        "TargetOnly Hurdle": TargetOnly(Hurdle(Mixture([GP(), Forest()]))),
         "TargetOnly Ensemble": TargetOnly(Ensemble()),
         "TargetOnly Forest": TargetOnly(Forest()),
         "Difference": Difference([GP()]),
         "Latent": Latent([GP()]),
+        "MultiTask": MultiTask(),
+        "Latent Hurdle": latent(sources, Hurdle(Mixture([GP(), Forest()]))),
         "Latent Ensemble": latent(sources, Ensemble()),
         "Latent Forest": latent(sources, Forest()),
         "Mixture": Mixture([latent(sources, Ensemble()), latent(sources, Forest())]),
@@ -51,10 +57,10 @@ PEERS = {
 
 SOURCES = {
     "mf-bandgap": 5,
-    "borlido-functionals": 6,
+    "borlido-functionals": 10,
     "pbe-hse-exp-formation-energy": 3,
-    "hoip-perovskites": 3,
-    "molecule-polarizability": 3,
+    "hoip-perovskites": 2,
+    "molecule-polarizability": 2,
 }
 """How many sources each table has."""
 NAMES = [*stacks(2), *PEERS]

@@ -134,7 +134,7 @@ def test_cross_intervals_of_constant_spread_are_mapies_cv_plus(level: float) -> 
 def test_a_fitted_split_gives_the_intervals_of_crepes(level: float, problem) -> None:
     table, schema = problem(trusted=38)
     surrogate = mf.fit(table, schema, mf.Conformal(mf.Difference([mf.GP()]), form="split", folds=2))
-    _, y, median, _, std = surrogate.model.evidence().T.numpy()
+    _, y, median, _, std = surrogate.model.evidence().T[:5].numpy()
     new = pd.DataFrame({"x": np.linspace(0.05, 0.95, 9)})
     X, _ = schema.encode(new)
     with torch.no_grad():

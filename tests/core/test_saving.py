@@ -273,7 +273,9 @@ def test_equal_tensors_are_stored_once_and_views_on_their_own(tmp_path: Path) ->
     assert all(torch.equal(read[name], tensor) and read[name].dtype == tensor.dtype for name, tensor in state.items())
 
 
-def test_the_levels_that_folds_have_in_common_are_stored_once(surrogate: mf.Surrogate, saved: Path) -> None:
+def test_the_levels_that_folds_have_in_common_are_stored_once(problem, tmp_path: Path) -> None:
+    surrogate, saved = mf.fit(*problem(), mf.Conformal(mf.Difference([mf.GP()]))), tmp_path / "gap.mfmat"
+    surrogate.save(saved)
     state = surrogate.model.state_dict()
     _, read = saving.read(saved)
     aliases = json.loads((saved / "card.json").read_text())["aliases"]
