@@ -87,6 +87,13 @@ class FittedModel(Model, ABC):
         """
         raise FitError("a model of values", expected="a model of labels", fix='kinds={"source": "label"} in the Schema')
 
+    def shares(self, X: Rows) -> dict[str, tuple[Tensor, Tensor]]:
+        """The weight of each part that the answer is a mixture of, with its standard deviation (two of b x q), by name.
+
+        Empty where the answer is no mixture of learners.
+        """
+        return {}
+
     def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
         """This model after q more measurements (X: b x q x (d+1), Y: s x b x q x 1), without refitting.
 
@@ -163,6 +170,10 @@ class WrappedModel(FittedModel):
     def evidence(self) -> Tensor | None:
         """See `FittedModel.evidence`."""
         return self.inner.evidence()
+
+    def shares(self, X: Rows) -> dict[str, tuple[Tensor, Tensor]]:
+        """See `FittedModel.shares`."""
+        return self.inner.shares(X)
 
     def probabilities(self, X: Rows) -> Tensor:
         """See `FittedModel.probabilities`."""

@@ -159,7 +159,8 @@ class Surrogate:
             `median` and `std` as predicted; for each cheap source that has rows, and for `all` of them together,
             `shift_` and its name (mean with the source minus without it, in the units of the values) and `reduction_`
             and its name (share of the variance of a new measurement that the source takes away; below 0 where it
-            adds doubt).
+            adds doubt); where the prediction is a mixture, for each part of it `weight_` and `weight_std_` and its name
+            (the probability of `floor`, and the weights of the members by their kind, with their uncertainty).
 
         Raises:
             SchemaError: a loaded surrogate without the table that it was fitted to, or another table; a target that
@@ -175,6 +176,10 @@ class Surrogate:
         for name, influence in found.items():
             columns[f"shift_{name}"] = influence.shift.numpy()
             columns[f"reduction_{name}"] = influence.reduction.numpy()
+        with torch.no_grad():
+            for name, (weight, std) in self.model.shares(X).items():
+                columns[f"weight_{name}"] = weight.flatten().numpy()
+                columns[f"weight_std_{name}"] = std.flatten().numpy()
         return said.join(pd.DataFrame(columns, index=table.index[rows]))
 
     def _data(self, seen: pd.DataFrame | None) -> Data:

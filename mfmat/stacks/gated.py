@@ -38,6 +38,13 @@ class GatedModel(StackModel):
         spreads = self._spreads(X)
         return self._route(X, [gate.weight_std(X, spreads) for gate in self.fitted_gates])
 
+    def shares(self, X: Rows) -> dict[str, tuple[Tensor, Tensor]]:
+        """See `FittedModel.shares`: those of the members, each by its kind."""
+        names = self.facts["names"]
+        if len(names) == 1:
+            return self.models[0].shares(X)
+        return dict(zip(names, zip(self.weights(X), self.weight_std(X), strict=True), strict=True))
+
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`; the moments of the mixture."""
         answers = [model.joint(X, observed) for model in self.models]

@@ -42,6 +42,16 @@ class HurdleModel(StackModel):
         found = self.gate[0].probabilities(at_fidelity(X, target))[..., 0].clamp(SURE, 1 - SURE)
         return torch.where(X[..., -1].round() == target, found, SURE)
 
+    def shares(self, X: Rows) -> dict[str, tuple[Tensor, Tensor]]:
+        """See `FittedModel.shares`: the floor, and those of the member above it."""
+        own = self.member[0].shares(X)
+        if self.floor is None:
+            return own
+        chance = self.chance(X)
+        one = {"above": (torch.ones_like(chance), torch.zeros_like(chance))}
+        above = {name: ((1 - chance) * weight, (1 - chance) * std) for name, (weight, std) in (own or one).items()}
+        return {"floor": (chance, torch.zeros_like(chance)), **above}
+
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`; the moments of the mixture."""
         mean, covariance = self.member[0].joint(X, observed)

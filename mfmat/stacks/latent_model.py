@@ -173,6 +173,13 @@ class LatentModel(StackModel):
             shares = _each(rows, _unsure(doubts), lambda x: (_shares(self.levels[here].model, x).movedim(-1, 0),))[0]
         return shares.mean(1).movedim(0, -1).reshape(*X.shape[:-1], -1)
 
+    def shares(self, X: Rows) -> dict[str, tuple[Tensor, Tensor]]:
+        """See `FittedModel.shares`: those of the target's member, at the means of the latents."""
+        here = len(self.levels) - 1
+        with torch.no_grad():
+            rows = self._rows(X, here, self._answers(X, self._sees(here)))[0].mean(0)
+            return self.levels[here].model.shares(rows.reshape(*X.shape[:-1], -1))
+
     def carried(self, X: Rows) -> tuple[Tensor, Tensor]:
         """Of n rows of the last level (n x 1 x (d+1)): the variance that comes from latent values, and the noise."""
         here = len(self.levels) - 1

@@ -149,8 +149,9 @@ class Mixture(Learner, kind="mixture"):
             gates.append(ConstantGate().fit(gather(data, self._seen(data, source, members), len(members))))
         gates.append(self.gate.fit(evidence))
         facts = {"width": data.X.shape[-1] - 1, "sources": list(data.sources)}
-        why = describe([member.kind for member in self.members], gates[-1], evidence)
-        return GatedModel(members, gates, {**facts, "why": why}).eval()
+        names = _names([member.kind for member in self.members])
+        why = describe(names, gates[-1], evidence)
+        return GatedModel(members, gates, {**facts, "names": names, "why": why}).eval()
 
     def _seen(self, data: Data, source: int, members: list[FittedModel]) -> list[tuple[Tensor, list[FittedModel]]]:
         """Some rows of a cheap source and the members, which were fitted to them; nothing where that tells nothing."""
@@ -159,3 +160,9 @@ class Mixture(Learner, kind="mixture"):
             return []
         order = torch.randperm(len(at), generator=torch.Generator().manual_seed(self.seed))
         return [(at[order[:ROWS]], members)]
+
+
+def _names(kinds: Sequence[str]) -> list[str]:
+    """Each member's kind, with a number from the second of its kind on."""
+    counts = [kinds[: k + 1].count(kind) for k, kind in enumerate(kinds)]
+    return [kind if count == 1 else f"{kind} {count}" for kind, count in zip(kinds, counts, strict=True)]

@@ -51,6 +51,30 @@ def test_the_source_that_tells_something_takes_the_doubt_away(fitted: mf.Surroga
     assert found["reduction_noise"].median() < 0.1
 
 
+def test_the_parts_of_a_mixture_are_weighed_with_their_uncertainty() -> None:
+    recipe = mf.Mixture(
+        [mf.Difference([mf.GP()]), mf.Difference([mf.GP()], leave_out=("noise",)), mf.TargetOnly(mf.GP())]
+    )
+    found = mf.fit(table(), SCHEMA, mf.Conformal(recipe, form="refit")).explain(NEW)
+    names = ["difference", "difference 2", "target_only"]
+    np.testing.assert_allclose(found[[f"weight_{name}" for name in names]].sum(axis=1), 1)
+    assert (found[[f"weight_std_{name}" for name in names]] > 0).all(axis=None)
+    assert found["weight_target_only"].max() < 0.5
+
+
+def test_a_floor_has_its_probability_and_the_rest_is_shared_above_it() -> None:
+    x = np.linspace(0, 1, 40)
+    cheap = np.clip(np.sin(9 * x), 0, None)
+    parts = [pd.DataFrame({"x": x, "y": cheap, "source": "good"})]
+    parts += [pd.DataFrame({"x": x[::2], "y": 2 * cheap[::2], "source": "exact"})]
+    schema = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"good": 1, "exact": 10})
+    top = mf.Hurdle(mf.Mixture([mf.GP(), mf.BayesianLinear()]))
+    found = mf.fit(pd.concat(parts, ignore_index=True), schema, mf.Latent([mf.GP(), top])).explain(NEW)
+    np.testing.assert_allclose(found[["weight_floor", "weight_gp", "weight_bayesian-linear"]].sum(axis=1), 1)
+    assert found["weight_floor"].max() > 0.8
+    assert found["weight_floor"].min() < 0.2
+
+
 def test_the_choice_of_auto_is_what_is_explained() -> None:
     rows = table()
     rows = rows[rows["source"] != "noise"]
