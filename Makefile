@@ -15,7 +15,7 @@ empty :=
 space := $(empty) $(empty)
 LEFT_OUT := $(filter-out $(MARKERS),$(OPTIONAL))
 SELECTED := $(subst $(space), and ,$(LEFT_OUT:%=not@%))
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # The one on compositions runs where matminer is, those on experts take hours.
 BENCHMARKS := $(filter-out %/record.py %/make_page.py %/composition.py %/experts.py %/growth.py %/fusion.py %/thermoelectrics.py,$(wildcard benchmarks/*.py))
 

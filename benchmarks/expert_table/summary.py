@@ -121,7 +121,7 @@ def reason(row: Row) -> str:
 
 
 def verdict(data: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """The best expert of a table beside the best peers; learners with fewer folds than others do not take part.
+    """The best expert of a table beside the best peers, on the folds that both sides have finished.
 
     Of the experts with lower MAE and NLL than every peer, or of all where none has, those whose pooled coverage is in
     the band come first, and the one with the lowest MAE is the best.
@@ -156,13 +156,17 @@ def verdict(data: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def complete(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """The finished cells of every learner that finished all folds that anybody finished."""
+    """The cells of every learner that finished all the folds that some expert and some peer finished."""
     finished: dict[str, list[Row]] = {}
     for row in rows:
         if row["status"] == "finished":
             finished.setdefault(row["name"], []).append(row)
-    folds = {row["fold"] for own in finished.values() for row in own}
-    return {name: own for name, own in finished.items() if {row["fold"] for row in own} == folds}
+    sides: tuple[set[int], set[int]] = (set(), set())
+    for name, own in finished.items():
+        sides[name in contents.PEERS].update(row["fold"] for row in own)
+    folds = sides[0] & sides[1]
+    shared = {name: [row for row in own if row["fold"] in folds] for name, own in finished.items()}
+    return {name: own for name, own in shared.items() if {row["fold"] for row in own} == folds}
 
 
 def mean(rows: Sequence[Row], what: str) -> float:

@@ -15,7 +15,7 @@ from mfmat.data import Data
 from mfmat.errors import CalibrationError, SchemaError
 from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
 from mfmat.posteriors import CalibratedPosterior, ConformalPosterior, DistributionalPosterior, quantile
-from mfmat.types import Codes, Rows
+from mfmat.types import Codes, Flags, Rows
 
 FORMS = ("cross", "split", "refit")
 
@@ -84,15 +84,15 @@ class Conformal(Learner, kind="conformal"):
         """The calibrated model, of one fitted to all rows and one without each fold, in the cross or the refit form."""
         whole, *members = fitted
         if self.form == "refit":
-            scores = outlying(members, folds, data, self.seed)
-            return RefitModel(whole, score(members, folds, data)[0], scores).eval()
+            scores, smooth = outlying(members, folds, data, self.seed)
+            return RefitModel(whole, score(members, folds, data)[0], scores, smooth).eval()
         return ConformalModel(whole, members, *score(members, folds, data)).eval()
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> FittedModel:
         """The fitted model that had these facts and this state."""
         inner = self.learner.restore(facts["inner"], part(state, "inner."))
         if self.form == "refit":
-            return RefitModel(inner, state["heldout"], state["scores"]).eval()
+            return RefitModel(inner, state["heldout"], state["scores"], state["smooth"]).eval()
         members = [
             inner if fact is None else self.learner.restore(fact, part(state, f"members.{i}."))
             for i, fact in enumerate(facts["members"])
@@ -105,11 +105,13 @@ class RefitModel(WrappedModel):
 
     heldout: Tensor
     scores: Tensor
+    smooth: Flags
 
-    def __init__(self, inner: FittedModel, heldout: Tensor, scores: Tensor) -> None:
+    def __init__(self, inner: FittedModel, heldout: Tensor, scores: Tensor, smooth: Flags) -> None:
         super().__init__(inner, width=inner.facts["width"], sources=inner.facts["sources"])
         self.register_buffer("heldout", heldout)
         self.register_buffer("scores", scores)
+        self.register_buffer("smooth", smooth)
 
     def evidence(self) -> Tensor | None:
         """See `FittedModel.evidence`."""
@@ -126,7 +128,7 @@ class RefitModel(WrappedModel):
         base = self.inner.posterior(X, output_indices, observation_noise, posterior_transform)
         if not _of_target(X, observation_noise, len(self.facts["sources"]) - 1):
             return base
-        return DistributionalPosterior(base, self.scores)
+        return DistributionalPosterior(base, self.scores, self.smooth)
 
 
 def _of_target(X: Rows, observation_noise: bool | Tensor, last: int) -> bool:

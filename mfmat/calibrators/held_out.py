@@ -42,16 +42,20 @@ def score(members: Sequence[FittedModel], folds: Sequence[Tensor], data: Data) -
     return torch.cat(heldout), torch.cat(member)
 
 
-def outlying(members: Sequence[FittedModel], folds: Sequence[Tensor], data: Data, seed: int) -> Tensor:
-    """How far out each held-out value lies in what the member that had not seen it said (see `outlyingness`; n)."""
+def outlying(members: Sequence[FittedModel], folds: Sequence[Tensor], data: Data, seed: int) -> tuple[Tensor, Tensor]:
+    """How far out each held-out value lies in what the member that had not seen it said (see `outlyingness`; n).
+
+    And whether it is on no atom (n flags).
+    """
     target = data.Y[data.fidelity == data.target, 0]
     values, counts = target.unique(return_counts=True)
     atoms = values[counts >= max(2.0, OFTEN * len(target))]
     width = WINDOW * data.standards()[-1][1]
-    scores = []
+    scores, on = [], []
     for fitted, fold in zip(members, folds, strict=True):
+        y = data.Y[fold].unsqueeze(1)
+        on.append(torch.isin(y, atoms))
         with torch.no_grad():
             posterior = fitted.posterior(data.X[fold].unsqueeze(1), observation_noise=True)
-            y = data.Y[fold].unsqueeze(1)
-            scores.append(outlyingness(posterior, y, width * torch.isin(y, atoms), seed).flatten())
-    return torch.cat(scores)
+            scores.append(outlyingness(posterior, y, width * on[-1], seed).flatten())
+    return torch.cat(scores), ~torch.cat(on).flatten()

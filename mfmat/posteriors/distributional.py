@@ -18,11 +18,13 @@ class DistributionalPosterior(CalibratedPosterior):
     With the score $R_i = |\Phi^{-1}(F_i(y_i))|$ of a calibration row, how far out its value lies in what was predicted
     of it, the interval at level $1-\alpha$ runs from $F^{-1}(\Phi(-R))$ to $F^{-1}(\Phi(R))$, R the
     $\lceil(1-\alpha)(n+1)\rceil$-th smallest score: the distribution keeps its shape, with several peaks or an
-    atom. Of a Gaussian, R counts standard deviations.
+    atom. Of a Gaussian, R counts standard deviations. Where some values lie on an atom, which intervals hold more often
+    than they say, R is at least what the other scores alone ask for: these must not pay for the atom.
 
     Args:
         base: the posterior of the model fitted to all rows.
         scores: n scores, see `outlyingness`.
+        smooth: n, True where the value is on no atom; None: all are.
 
     Chernozhukov et al. 2021, doi:10.1073/pnas.2107794118.
 
@@ -33,20 +35,27 @@ class DistributionalPosterior(CalibratedPosterior):
     tensor([[[3.]]], dtype=torch.float64)
     """
 
-    def __init__(self, base: RowPosterior, scores: Tensor) -> None:
+    def __init__(self, base: RowPosterior, scores: Tensor, smooth: Tensor | None = None) -> None:
         super().__init__(base, scores)
+        off = scores if smooth is None else scores[smooth]
+        # Too few to tell, they follow the others.
+        self.sets = [scores] if len(off) in (0, len(scores)) else [scores, off]
 
     def end(self, rank: int, side: float) -> Values:
         """See `CalibratedPosterior.end`."""
-        reach = self.scores.kthvalue(rank).values
+        level = rank / (len(self.scores) + 1)
+        ranks = [min(math.ceil(round(level * (len(each) + 1), 9)), len(each)) for each in self.sets]
+        found = [each.kthvalue(rank).values for each, rank in zip(self.sets, ranks, strict=True)]
+        reach = torch.stack(found).max()
         return self.base.quantile(torch.special.ndtr(side * reach)).reshape(self.base.mean.shape)
 
     def cdf(self, y: Values) -> Values:
         """See `CalibratedPosterior.cdf`."""
         below = cdf(self.base, y)
         reach = torch.special.ndtri(below).abs()
-        inside = torch.searchsorted(self.scores.sort().values, reach.contiguous(), right=True)
-        return 0.5 + 0.5 * (below - 0.5).sign() * inside / (len(self.scores) + 1)
+        counts = [torch.searchsorted(each.sort().values, reach.contiguous(), right=True) for each in self.sets]
+        inside = torch.stack([count / (len(each) + 1) for count, each in zip(counts, self.sets, strict=True)]).amin(0)
+        return 0.5 + 0.5 * (below - 0.5).sign() * inside
 
 
 def outlyingness(posterior: RowPosterior, y: Values, window: Tensor, seed: int) -> Tensor:

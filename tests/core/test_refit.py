@@ -119,3 +119,30 @@ def test_the_mended_interval_holds_as_often_as_it_says(level: float) -> None:
     assert abs(shares["mended"] - level) < band + 1 / 101
     if level == 0.5:
         assert shares["plain"] > level + band
+
+
+def test_values_on_an_atom_do_not_make_the_other_intervals_narrower() -> None:
+    scores = torch.cat([torch.zeros(100), torch.linspace(0, 2, 99)]).double()
+    smooth = torch.arange(199) >= 100
+    base = normal(torch.zeros(1, 1).double(), torch.ones(1, 1, 1).double())
+    mixed, alone = DistributionalPosterior(base, scores, smooth), DistributionalPosterior(base, scores[smooth])
+    for level in (0.3, 0.7, 0.9):
+        ends = [float(interval(each, level)[1]) for each in (mixed, alone, DistributionalPosterior(base, scores))]
+        assert ends[0] == pytest.approx(ends[1], abs=0.03)
+        assert ends[0] > ends[2]
+        assert float(cdf(mixed, interval(mixed, level)[1])) == pytest.approx((1 + level) / 2, abs=0.01)
+
+
+@pytest.mark.promise
+def test_above_a_floor_intervals_hold_and_on_it_no_less() -> None:
+    held = {"floor": [], "above": []}
+    recipe = mf.Conformal(mf.Hurdle(mf.BayesianLinear(), gate=mf.BayesianLinear()), form="refit")
+    for seed in range(40):
+        drawn = [tailed(each, rows) for each, rows in ((seed, 150), (10_000 + seed, 150))]
+        table, unseen = (part.assign(y=part["y"].clip(lower=0)) for part in drawn)
+        said = mf.fit(table, SCHEMA, recipe).predict(unseen)
+        inside = unseen["y"].between(said["lower"], said["upper"])
+        held["floor"].append(inside[unseen["y"] == 0].mean())
+        held["above"].append(inside[unseen["y"] > 0].mean())
+    assert 0.87 < np.mean(held["above"]) < 0.95
+    assert np.mean(held["floor"]) > 0.9
