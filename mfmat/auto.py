@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from mfmat.calibrators.conformal import Conformal
-from mfmat.calibrators.held_out import COLUMNS, score
+from mfmat.calibrators.held_out import COLUMNS, ask, score
 from mfmat.candidates import describe_limit, suggest_candidates
 from mfmat.data import Data
 from mfmat.experts.gp import GP
@@ -137,7 +137,7 @@ class AutoModel(WrappedModel):
 
 
 def _accuracy(name: str, models: Sequence[FittedModel], folds: Sequence[Tensor], data: Data) -> dict[str, Any]:
-    said = dict(zip(COLUMNS, score(models, folds, data)[0].T, strict=True))
+    said = dict(zip(COLUMNS, score(ask(models, folds, data), folds, data)[0].T, strict=True))
     return {
         "candidate": name,
         "mae": float((said["y"] - said["median"]).abs().mean()),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from mfmat.data import Data
 from mfmat.experts import BNN, GP, DeepKernelGP, Ensemble, Forest
 from mfmat.learner import Learner
 from mfmat.stacks import Difference, Hurdle, Latent, Mixture, MultiTask, TargetOnly
-from mfmat.stacks.hurdle import SHARE
 
 EXACT = 1000
 """Rows up to which an exact Gaussian process is fitted in seconds."""
@@ -33,7 +33,7 @@ class Sizes:
     Attributes:
         cheap: rows of each cheap source that has any, by name in order of trust.
         target: rows of the target.
-        floored: whether the target often has its smallest value exactly.
+        floored: whether the target often has its smallest value exactly, and that is the stated floor where one is.
     """
 
     cheap: dict[str, int]
@@ -45,9 +45,9 @@ def measure(data: Data) -> Sizes:
     """The sizes of these data."""
     counts = {name: int((data.fidelity == i).sum()) for i, name in enumerate(data.sources)}
     y = data.Y[data.fidelity == data.target, 0]
-    least = int((y == y.min()).sum()) if len(y) else 0
     cheap = {name: n for name, n in counts.items() if n and name != data.sources[-1]}
-    return Sizes(cheap, len(y), least >= max(2.0, SHARE * len(y)))
+    lowest = float(y.min()) if len(y) else math.nan
+    return Sizes(cheap, len(y), lowest in data.atoms() and data.floor in (None, lowest))
 
 
 def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int) -> dict[str, Learner]:

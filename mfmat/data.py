@@ -14,6 +14,9 @@ from torch import Tensor
 from mfmat.errors import FitError, Problem
 from mfmat.types import Codes, Rows
 
+OFTEN = 0.05
+"""Share of the target's rows that agree exactly where a value counts as an atom."""
+
 
 @dataclass(frozen=True)
 class Data:
@@ -91,10 +94,6 @@ class Data:
         """The rows of one source; its anchor is what all rows together suggest."""
         return replace(self.take(self.fidelity == fidelity), anchor=self.anchor or self._pooled())
 
-    def below(self, fidelity: int) -> Data:
-        """The rows of every less trusted source."""
-        return self.take(self.fidelity < fidelity)
-
     def labels(self) -> tuple[str, ...] | None:
         """The classes, where all rows are labels; None where all are values.
 
@@ -121,6 +120,13 @@ class Data:
         order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
         fold = order.argsort()[member] % min(folds, max(len(groups), 1))
         return [target[fold == k] for k in range(min(folds, len(groups)))]
+
+    def atoms(self) -> Tensor:
+        """Values that many rows of the target, 5% of them and two at least, have exactly, in ascending order."""
+        target = self.Y[self.fidelity == self.target, 0]
+        values, counts = target.unique(return_counts=True)
+        often: Tensor = values[counts >= max(2.0, OFTEN * len(target))]
+        return often
 
     def standards(self) -> list[tuple[float, float]]:
         r"""Mean and spread of each source, shrunk towards the anchor where rows are few.

@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from mfmat.calibrators.held_out import COLUMNS as HELD
-from mfmat.calibrators.held_out import score
+from mfmat.calibrators.held_out import ask, score
 from mfmat.data import Data, material_keys
 from mfmat.errors import FitError, SchemaError
 from mfmat.experts.gp import GP
@@ -178,7 +178,7 @@ def _pair(data: Data, s: int) -> Data:
 def _scores(recipe: Learner, part: Data, data: Data, held: Sequence[Tensor]) -> Array:
     """The CRPS of every held-out target row, predicted by a model of the part's rows without the row's compound."""
     folds = [torch.nonzero(torch.isin(part.rows, data.rows[fold])).flatten() for fold in held]
-    found: Array = score(recipe.cross_fit(part, folds), folds, part)[0][:, CRPS].numpy()
+    found: Array = score(ask(recipe.cross_fit(part, folds), folds, part), folds, part)[0][:, CRPS].numpy()
     return found
 
 
@@ -234,7 +234,8 @@ def _curve(recipe: Learner, data: Data, held: Sequence[Tensor], alone: Array, se
         own = torch.isin(rows.rows, data.rows[fold])
         rest = order[~own[order]]
         model = recipe.fit(rows.take(rest[: len(rest) // 2].sort().values))
-        halves.append(score([model], [torch.nonzero(own).flatten()], rows)[0])
+        place = [torch.nonzero(own).flatten()]
+        halves.append(score(ask([model], place, rows), place, rows)[0])
     half = torch.cat(halves)[:, CRPS].numpy()
     return _Curve(len(rows), float(np.log2(half.mean() / alone.mean())))
 

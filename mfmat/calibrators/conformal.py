@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
-from mfmat.calibrators.held_out import outlying, score
+from mfmat.calibrators.held_out import ask, outlying, score
 from mfmat.data import Data
 from mfmat.errors import CalibrationError, SchemaError
 from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
-from mfmat.posteriors import CalibratedPosterior, ConformalPosterior, DistributionalPosterior, quantile
+from mfmat.posteriors import CalibratedPosterior, ConformalPosterior, DistributionalPosterior, RowPosterior, quantile
 from mfmat.types import Codes, Flags, Rows
 
 FORMS = ("cross", "split", "refit")
@@ -77,16 +78,18 @@ class Conformal(Learner, kind="conformal"):
             )
         if self.form == "split":
             model = self.learner.fit(data.without(folds[0]))
-            return ConformalModel(model, [model], *score([model], folds[:1], data)).eval()
+            held = folds[:1]
+            return ConformalModel(model, [model], *score(ask([model], held, data), held, data)).eval()
         return self.calibrate(data, folds, self.learner.fit_with_folds(data, folds))
 
     def calibrate(self, data: Data, folds: Sequence[Tensor], fitted: Sequence[FittedModel]) -> FittedModel:
         """The calibrated model, of one fitted to all rows and one without each fold, in the cross or the refit form."""
         whole, *members = fitted
+        said = ask(members, folds, data)
+        heldout, member = score(said, folds, data)
         if self.form == "refit":
-            scores, smooth = outlying(members, folds, data, self.seed)
-            return RefitModel(whole, score(members, folds, data)[0], scores, smooth).eval()
-        return ConformalModel(whole, members, *score(members, folds, data)).eval()
+            return RefitModel(whole, heldout, *outlying(said, folds, data, self.seed)).eval()
+        return ConformalModel(whole, members, heldout, member).eval()
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> FittedModel:
         """The fitted model that had these facts and this state."""
@@ -100,18 +103,18 @@ class Conformal(Learner, kind="conformal"):
         return ConformalModel(inner, members, state["heldout"], state["member"]).eval()
 
 
-class RefitModel(WrappedModel):
-    """A fitted model with what its like, without each fold, said of the fold, and how far out that was."""
+class CalibratedModel(WrappedModel):
+    """A fitted model and predictions of held-out rows (see `score`), by which a concrete class sets intervals."""
 
     heldout: Tensor
-    scores: Tensor
-    smooth: Flags
 
-    def __init__(self, inner: FittedModel, heldout: Tensor, scores: Tensor, smooth: Flags) -> None:
-        super().__init__(inner, width=inner.facts["width"], sources=inner.facts["sources"])
+    def __init__(self, inner: FittedModel, heldout: Tensor, **facts: Any) -> None:
+        super().__init__(inner, width=inner.facts["width"], sources=inner.facts["sources"], **facts)
         self.register_buffer("heldout", heldout)
-        self.register_buffer("scores", scores)
-        self.register_buffer("smooth", smooth)
+
+    @abstractmethod
+    def calibrate(self, base: RowPosterior, X: Rows) -> CalibratedPosterior:
+        """What the inner model says of new measurements of the target at X, with calibrated quantiles."""
 
     def evidence(self) -> Tensor | None:
         """See `FittedModel.evidence`."""
@@ -126,60 +129,53 @@ class RefitModel(WrappedModel):
     ) -> GPyTorchPosterior | CalibratedPosterior:
         """As the learner's own; new measurements of the target have calibrated quantiles."""
         base = self.inner.posterior(X, output_indices, observation_noise, posterior_transform)
-        if not _of_target(X, observation_noise, len(self.facts["sources"]) - 1):
+        target = X[..., -1].round() == len(self.facts["sources"]) - 1
+        if observation_noise is not True or not bool(target.any()):
             return base
+        if not bool(target.all()):
+            raise SchemaError(
+                "target rows and others in one posterior of new measurements",
+                expected="rows of the target alone, or of the others",
+                fix="ask for each source on its own",
+            )
+        return self.calibrate(base, X)
+
+
+class RefitModel(CalibratedModel):
+    """A fitted model with what its like, without each fold, said of the fold, and how far out that was."""
+
+    scores: Tensor
+    smooth: Flags
+
+    def __init__(self, inner: FittedModel, heldout: Tensor, scores: Tensor, smooth: Flags) -> None:
+        super().__init__(inner, heldout)
+        self.register_buffer("scores", scores)
+        self.register_buffer("smooth", smooth)
+
+    def calibrate(self, base: RowPosterior, X: Rows) -> CalibratedPosterior:
+        """See `CalibratedModel.calibrate`."""
         return DistributionalPosterior(base, self.scores, self.smooth)
 
 
-def _of_target(X: Rows, observation_noise: bool | Tensor, last: int) -> bool:
-    """Whether new measurements of the target are asked for; together with others they cannot be."""
-    target = X[..., -1].round() == last
-    if observation_noise is not True or not bool(target.any()):
-        return False
-    if not bool(target.all()):
-        raise SchemaError(
-            "target rows and others in one posterior of new measurements",
-            expected="rows of the target alone, or of the others",
-            fix="ask for each source on its own",
-        )
-    return True
+class ConformalModel(CalibratedModel):
+    """A fitted model, the members that predicted held-out rows, and those predictions."""
 
-
-class ConformalModel(WrappedModel):
-    """A fitted model, the members that predicted held-out rows, and those predictions (see `score`)."""
-
-    heldout: Tensor
     member: Codes
 
     def __init__(self, inner: FittedModel, members: Sequence[FittedModel], heldout: Tensor, member: Codes) -> None:
         # The split form has one model, which is not stored twice.
-        facts = [None if model is inner else model.facts for model in members]
-        super().__init__(inner, width=inner.facts["width"], sources=inner.facts["sources"], members=facts)
+        super().__init__(inner, heldout, members=[None if model is inner else model.facts for model in members])
         self.members = torch.nn.ModuleList([torch.nn.Module() if model is inner else model for model in members])
         self._scored = list(members)
-        self.register_buffer("heldout", heldout)
         self.register_buffer("member", member)
-
-    def evidence(self) -> Tensor | None:
-        """See `FittedModel.evidence`."""
-        return self.heldout
 
     @property
     def scores(self) -> Tensor:
         """Distance of each held-out value from its predicted median, in predicted standard deviations (n)."""
         return (self.heldout[:, 1] - self.heldout[:, 2]).abs() / self.heldout[:, 4]
 
-    def posterior(
-        self,
-        X: Rows,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
-    ) -> GPyTorchPosterior | CalibratedPosterior:
-        """As the learner's own; new measurements of the target have calibrated quantiles."""
-        base = self.inner.posterior(X, output_indices, observation_noise, posterior_transform)
-        if not _of_target(X, observation_noise, len(self.facts["sources"]) - 1):
-            return base
+    def calibrate(self, base: RowPosterior, X: Rows) -> CalibratedPosterior:
+        """See `CalibratedModel.calibrate`."""
         posteriors = [base if model is self.inner else model.posterior(X, None, True) for model in self._scored]
         centres = torch.stack([quantile(posterior, 0.5) for posterior in posteriors])
         spreads = torch.stack([posterior.variance.sqrt() for posterior in posteriors])

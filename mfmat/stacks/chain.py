@@ -10,12 +10,13 @@ from torch import Tensor
 
 from mfmat.data import at_fidelity, material_keys
 from mfmat.learner import Facts, FittedModel, StackModel
+from mfmat.stacks.levels import MeasuredLevel
 from mfmat.stacks.links import Link
 from mfmat.types import Codes, Covariance, Flags, Rows
 
 
 @dataclass(frozen=True)
-class Level:
+class Level(MeasuredLevel):
     """One source's place in the chain: its fitted member, what it stands on, and what was measured there.
 
     `keys` (sorted) are the materials measured in this source, `values` theirs.
@@ -26,14 +27,6 @@ class Level:
     link: Link | None
     keys: Codes
     values: Tensor
-
-    def measured(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of these materials were measured here, and their values (0 elsewhere)."""
-        if not len(self.keys):
-            return torch.zeros_like(keys, dtype=torch.bool), torch.zeros_like(keys, dtype=torch.double)
-        at = torch.searchsorted(self.keys, keys).clamp_max(len(self.keys) - 1)
-        found = self.keys[at] == keys
-        return found, torch.where(found, self.values[at], 0.0)
 
 
 @dataclass(frozen=True)

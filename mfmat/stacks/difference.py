@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from mfmat.data import Data, material_keys
-from mfmat.errors import UnknownNameError
 from mfmat.learner import Facts, FittedModel, Learner, seat
 from mfmat.learner import part as part_of
 from mfmat.stacks.chain import DifferenceModel, Handed, Level
+from mfmat.stacks.levels import LevelledLearner
 from mfmat.stacks.links import PRIOR_SPREAD, Link, design, regress
 
 
 @dataclass(frozen=True)
-class Difference(Learner, kind="difference"):
+class Difference(LevelledLearner, kind="difference"):
     r"""A chain of corrections over any number of sources, in order of trust.
 
     $f_0 = g_0(x)$ and $f_s(x) = \rho_s z_{s-1}(x) + \delta_s(x)$, each $g, \delta$ a member fitted on its
@@ -59,18 +57,6 @@ class Difference(Learner, kind="difference"):
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
 
-    def fit(self, data: Data) -> FittedModel:
-        """The chain of these data."""
-        return self.cross_fit(data, [torch.zeros(0, dtype=torch.long)])[0]
-
-    def cross_fit(self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None) -> list[FittedModel]:
-        """One chain for each fold of target rows; the levels below, which no fold touches, are fitted once."""
-        if any(bool((data.fidelity[fold] < data.target).any()) for fold in folds):
-            return super().cross_fit(data, folds, executor)
-        top = partial(self._top, lower=self._lower(data))
-        parts = [data.without(fold) for fold in folds]
-        return list(executor.map(top, parts)) if executor else [top(part) for part in parts]
-
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> DifferenceModel:
         """The fitted chain that had these facts and this state."""
         levels = []
@@ -81,12 +67,7 @@ class Difference(Learner, kind="difference"):
         return DifferenceModel(levels, facts).eval()
 
     def _lower(self, data: Data) -> list[Level]:
-        if unknown := set(self.leave_out) - set(data.sources[:-1]):
-            raise UnknownNameError(
-                f"leave_out={min(unknown)!r}",
-                expected=f"some of {', '.join(map(repr, data.sources[:-1]))}",
-                fix="name a source that is not the target",
-            )
+        self._check_left_out(data)
         levels: list[Level] = []
         for fidelity in range(data.target):
             levels.append(self._level(data, fidelity, levels))

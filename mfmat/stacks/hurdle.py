@@ -15,8 +15,6 @@ from mfmat.experts.gp import GP
 from mfmat.learner import Expert, Facts, FittedModel, Learner, part
 from mfmat.stacks.hurdle_model import HurdleModel
 
-SHARE = 0.05
-"""Share of the target's rows that must equal their smallest value, where no floor is given; two rows at least."""
 CLASSES = ("floor", "above")
 
 
@@ -105,7 +103,7 @@ class Hurdle(Learner, kind="hurdle"):
         least = float(y.min())
         floor = self.floor if self.floor is not None else data.floor
         if floor is None:
-            return least if int((y == least).sum()) >= max(2.0, SHARE * len(y)) else None
+            return least if least in data.atoms() else None
         if least < floor:
             raise FitError(
                 f"a value {least:g} of {data.sources[-1]!r} below the floor {floor:g}",

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data, material_keys, places
-from mfmat.errors import FitError, UnknownNameError
+from mfmat.errors import FitError
 from mfmat.learner import Facts, FittedModel, Learner, seat
 from mfmat.learner import part as part_of
 from mfmat.stacks.latent_draws import even_draws
 from mfmat.stacks.latent_model import LatentModel, Level, Seen
+from mfmat.stacks.levels import LevelledLearner
 
 Fit = Callable[[Learner, Data], list[FittedModel]]
 """Fits a member to the rows of its level: once, or to all rows and without each fold."""
@@ -28,7 +29,7 @@ NEGLIGIBLE = 0.01
 
 
 @dataclass(frozen=True)
-class Latent(Learner, kind="latent"):
+class Latent(LevelledLearner, kind="latent"):
     r"""What the cheap sources say of a material as further inputs: the explicit latent variable.
 
     $z_s = c_s$ where the value of the material in source s is measured, else $z_s \sim N(\mu_s(x), v_s(x))$, the answer
@@ -88,18 +89,6 @@ class Latent(Learner, kind="latent"):
                 ", ".join(wrong), expected="at least 1", fix="Latent(members, draws=8, rounds=2, limit=3000)"
             )
 
-    def fit(self, data: Data) -> FittedModel:
-        """The levels of these data."""
-        return self.cross_fit(data, [torch.zeros(0, dtype=torch.long)])[0]
-
-    def cross_fit(self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None) -> list[FittedModel]:
-        """One model for each fold of target rows; the levels below, which no fold touches, are fitted once."""
-        if any(bool((data.fidelity[fold] < data.target).any()) for fold in folds):
-            return super().cross_fit(data, folds, executor)
-        top = partial(self._top, lower=self._lower(data))
-        parts = [data.without(fold) for fold in folds]
-        return list(executor.map(top, parts)) if executor else [top(part) for part in parts]
-
     def fit_with_folds(
         self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None
     ) -> list[FittedModel]:
@@ -119,12 +108,7 @@ class Latent(Learner, kind="latent"):
         return LatentModel(levels, state["normals"], facts).eval()
 
     def _lower(self, data: Data) -> list[Level]:
-        if unknown := set(self.leave_out) - set(data.sources[:-1]):
-            raise UnknownNameError(
-                f"leave_out={min(unknown)!r}",
-                expected=f"some of {', '.join(map(repr, data.sources[:-1]))}",
-                fix="name a source that is not the target",
-            )
+        self._check_left_out(data)
         levels: list[Level] = []
         for fidelity in range(data.target):
             levels += self._levels(data, fidelity, levels, _fit_one)

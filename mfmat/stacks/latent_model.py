@@ -13,6 +13,7 @@ from torch import Tensor
 from mfmat.data import at_fidelity, material_keys
 from mfmat.learner import Facts, FittedModel, StackModel
 from mfmat.posteriors import CalibratedPosterior, MixturePosterior
+from mfmat.stacks.levels import MeasuredLevel
 from mfmat.types import Codes, Covariance, Flags, Rows
 
 SHARED = 1 - 1e-6
@@ -37,7 +38,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Level:
+class Level(MeasuredLevel):
     """One source: its fitted member, what that sees, and what was measured of which material.
 
     `keys` (sorted) are the materials measured in this source, `values` theirs; `classes` is the number of its
@@ -49,14 +50,6 @@ class Level:
     keys: Codes
     values: Tensor
     classes: int = 0
-
-    def measured(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of these materials were measured here, and their values (0 elsewhere)."""
-        if not len(self.keys):
-            return torch.zeros_like(keys, dtype=torch.bool), torch.zeros_like(keys, dtype=torch.double)
-        at = torch.searchsorted(self.keys, keys).clamp_max(len(self.keys) - 1)
-        found = self.keys[at] == keys
-        return found, torch.where(found, self.values[at], 0.0)
 
     @property
     def columns(self) -> int:

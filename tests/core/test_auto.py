@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import mfmat as mf
+from mfmat.candidates import suggest_candidates
 from mfmat.data import Data
 from mfmat.errors import FitError
 from mfmat.learner import Facts, FittedModel, Learner
@@ -352,3 +353,14 @@ def test_a_large_target_is_thinned_and_auto_says_so() -> None:
     surrogate = mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.Auto(target_limit=40))
     assert surrogate.card["why"][0] == "y: 40 of its 60 rows are fitted, drawn at random."
     assert (surrogate.predict(table)["median"] - table["y"]).abs().max() < 0.2
+
+
+@pytest.mark.parametrize(("floor", "hurdle"), [(None, True), (0.0, True), (-1.0, False)])
+def test_a_hurdle_is_tried_where_the_stated_floor_is_what_repeats(floor: float | None, hurdle: bool) -> None:
+    """Values that repeat above a stated floor are no hurdle."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.uniform(0, 1, 40), "source": "own"})
+    table["y"] = np.maximum(table["x"] - 0.5, 0)
+    schema = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"own": 1}, floor=floor)
+    recipe = suggest_candidates(schema.data(table), None, 100, 0)["the target alone"]
+    assert (recipe.config()["member"]["kind"] == "hurdle") is hurdle
