@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mfmat.calibrators.conformal import Conformal
 from mfmat.calibrators.held_out import COLUMNS, ask, score
 from mfmat.candidates import describe_limit, suggest_candidates
 from mfmat.data import Data
-from mfmat.experts.gp import GP
 from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
 from mfmat.stacks.mixture import Mixture
-from mfmat.stacks.target_only import TargetOnly
 from mfmat.types import Rows
 
 FEWEST = 10
@@ -25,6 +24,8 @@ REFIT = 100
 THREE_FOLDS, ONE_FOLD = 1000, 20_000
 """Target compounds from which two thirds of them teach almost as much as all, and from which one fold is evidence
 enough."""
+LEAST = 1e-6
+"""Probability of a label that a log loss counts at least."""
 CLOSE = 1.25
 """Score, in multiples of the best, up to which a candidate takes part in a mixture; three at most."""
 
@@ -39,7 +40,8 @@ class Auto(Learner, kind="auto"):
     the same folds of target compounds. Those that score nearly alike are weighed against each other for each material
     by a `Mixture`, which is compared with them; the lowest mean CRPS wins, and the same held-out predictions calibrate
     its intervals (`Conformal`: the cross form, from 100 compounds on the refit form). With fewer than 10 target
-    compounds nothing is held out: the first candidate, uncalibrated, with the priors' wide intervals.
+    compounds nothing is held out: the first candidate, uncalibrated, with the priors' wide intervals. A target that is
+    a label is fused with the other sources by `Latent`; the lowest log loss wins.
 
     `model.facts["why"]` says what was chosen and on what evidence.
 
@@ -63,8 +65,6 @@ class Auto(Learner, kind="auto"):
 
     def fit(self, data: Data) -> AutoModel:
         """The best candidate's model, with the evidence."""
-        if data.classes.get(data.target):
-            return self._fit_labels(data)
         data, why = self._drawn(data)
         why += describe_limit(data, self.member, self.limit)
         candidates = suggest_candidates(data, self.member, self.limit, self.seed)
@@ -82,6 +82,8 @@ class Auto(Learner, kind="auto"):
         best = str(compared[0]["candidate"])
         why.append(_because(compared, data.sources[-1], compounds, len(folds)))
         why += fitted[best][0].facts.get("why", [])
+        if data.target in data.classes:
+            return AutoModel(fitted[best][0], candidates[best].config(), why, compared).eval()
         form: Any = "cross" if compounds < REFIT else "refit"
         recipe = Conformal(candidates[best], form=form, folds=parts, seed=self.seed)
         return AutoModel(recipe.calibrate(data, folds, fitted[best]), recipe.config(), why, compared).eval()
@@ -94,19 +96,14 @@ class Auto(Learner, kind="auto"):
         fitted: dict[str, list[FittedModel]],
     ) -> list[dict[str, Any]]:
         """The scores of all candidates, the best first; a mixture of those close to the best becomes one of them."""
-        compared = sorted((_accuracy(name, models[1:], folds, data) for name, models in fitted.items()), key=_crps)
-        close = [str(row["candidate"]) for row in compared if row["crps"] <= CLOSE * compared[0]["crps"]][:3]
+        compared = sorted((_accuracy(name, models[1:], folds, data) for name, models in fitted.items()), key=_loss)
+        close = [str(row["candidate"]) for row in compared if _loss(row) <= CLOSE * _loss(compared[0])][:3]
         if len(close) > 1:
             name = f"a mixture of {' and '.join(close)}"
             mixture = Mixture([candidates[each] for each in close], folds=max(len(folds), 2), seed=self.seed)
             candidates[name], fitted[name] = mixture, mixture.weigh(data, folds, [fitted[each] for each in close])
             compared.append(_accuracy(name, fitted[name][1:], folds, data))
-        return sorted(compared, key=_crps)
-
-    def _fit_labels(self, data: Data) -> AutoModel:
-        recipe = TargetOnly(self.member or GP())
-        why = f"{data.sources[-1]} alone: labels are learned from their own rows."
-        return AutoModel(recipe.fit(data), recipe.config(), [why], []).eval()
+        return sorted(compared, key=_loss)
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> AutoModel:
         """The fitted model that had these facts and this state."""
@@ -137,6 +134,8 @@ class AutoModel(WrappedModel):
 
 
 def _accuracy(name: str, models: Sequence[FittedModel], folds: Sequence[Tensor], data: Data) -> dict[str, Any]:
+    if data.target in data.classes:
+        return {"candidate": name, "log_loss": _log_loss(models, folds, data)}
     said = dict(zip(COLUMNS, score(ask(models, folds, data), folds, data)[0].T, strict=True))
     return {
         "candidate": name,
@@ -145,14 +144,25 @@ def _accuracy(name: str, models: Sequence[FittedModel], folds: Sequence[Tensor],
     }
 
 
-def _crps(row: Mapping[str, Any]) -> float:
-    return float(row["crps"])
+def _log_loss(models: Sequence[FittedModel], folds: Sequence[Tensor], data: Data) -> float:
+    chances = torch.cat(
+        [model.probabilities(data.X[fold].unsqueeze(1))[:, 0] for model, fold in zip(models, folds, strict=True)]
+    )
+    codes = torch.cat([data.Y[fold] for fold in folds]).round().long()
+    return float(-chances.gather(1, codes).clamp_min(LEAST).log().mean())
+
+
+def _loss(row: Mapping[str, Any]) -> float:
+    """What is to be small: the CRPS of values, the log loss of labels."""
+    return float(row["crps"] if "crps" in row else row["log_loss"])
 
 
 def _because(compared: list[dict[str, Any]], target: str, compounds: int, folds: int) -> str:
-    scores = "; ".join(f"{row['candidate']} {row['crps']:.3g}" for row in compared)
+    scores = "; ".join(f"{row['candidate']} {_loss(row):.3g}" for row in compared)
+    values = "crps" in compared[0]
     return (
-        f"{compared[0]['candidate']}: lowest CRPS on held-out values of {target} "
-        f"({compounds} compounds, {folds} fold{'s' * (folds != 1)}): {scores}. "
-        "The same held-out predictions set the intervals."
+        f"{compared[0]['candidate']}: lowest {'CRPS' if values else 'log loss'} on held-out values of {target} "
+        f"({compounds} compounds, {folds} fold{'s' * (folds != 1)}): {scores}."
+        + " The same held-out predictions set the intervals."
+        * values
     )

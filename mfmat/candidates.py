@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from mfmat.data import Data
-from mfmat.experts import BNN, GP, DeepKernelGP, Ensemble, Forest
+from mfmat.experts import GP, DeepKernelGP, Ensemble, Forest
 from mfmat.learner import Learner
 from mfmat.stacks import Difference, Hurdle, Latent, Mixture, MultiTask, TargetOnly
 
@@ -16,6 +16,8 @@ FEW = 100
 """Rows of the target from which networks and trees are worth a try."""
 MANY = 4000
 """Rows of the target from which a deep kernel takes longer than it gains."""
+SMOOTH = 2000
+"""Values up to which an exact process says more than networks: of 1,600 energies it did, of 5,600 gaps not."""
 SHARED = 300
 """Rows of all sources up to which one process over all of them is fitted in seconds."""
 SINGLY = 200
@@ -33,11 +35,15 @@ class Sizes:
     Attributes:
         cheap: rows of each cheap source that has any, by name in order of trust.
         target: rows of the target.
+        above: those of them that are not at the floor.
+        labels: whether the target is a label.
         floored: whether the target often has its smallest value exactly, and that is the stated floor where one is.
     """
 
     cheap: dict[str, int]
     target: int
+    above: int
+    labels: bool
     floored: bool
 
 
@@ -47,7 +53,9 @@ def measure(data: Data) -> Sizes:
     y = data.Y[data.fidelity == data.target, 0]
     cheap = {name: n for name, n in counts.items() if n and name != data.sources[-1]}
     lowest = float(y.min()) if len(y) else math.nan
-    return Sizes(cheap, len(y), lowest in data.atoms() and data.floor in (None, lowest))
+    labels = data.target in data.classes
+    floored = not labels and lowest in data.atoms() and data.floor in (None, lowest)
+    return Sizes(cheap, len(y), int((y > lowest).sum()) if floored else len(y), labels, floored)
 
 
 def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int) -> dict[str, Learner]:
@@ -62,7 +70,7 @@ def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int
     sizes = measure(data)
     names = ", ".join(sizes.cheap)
     found: dict[str, Learner] = {}
-    if sizes.cheap and (member or sizes.target <= EXACT):
+    if sizes.cheap and not sizes.labels and (member or sizes.target <= EXACT):
         difference = Difference((member or GP(),), limit=limit, seed=seed)
         found[f"difference over {names}"] = difference
         if 1 < len(sizes.cheap) <= SEVERAL and sizes.target <= SINGLY:
@@ -93,31 +101,35 @@ def _latent(data: Data, sizes: Sizes, member: Learner | None, limit: int, seed: 
     if member:
         return Latent((member,), limit=limit, seed=seed)
     below = [_below(sizes.cheap.get(name, 0), i in data.classes) for i, name in enumerate(data.sources[:-1])]
-    if sizes.target < FEW:
-        return Latent((*below, _floored(GP(), sizes)), limit=None, seed=seed)
-    top = Mixture([GP() if sizes.target <= EXACT else Ensemble(), Forest()])
-    return Latent((*below, _floored(top, sizes)), draws=1, limit=None, seed=seed)
+    draws = 8 if sizes.target < FEW else 1
+    return Latent((*below, _earnest(sizes)), draws=draws, limit=None, seed=seed)
 
 
 def _below(rows: int, labels: bool) -> Learner:
     if rows <= EXACT:
         return GP()
-    return BNN() if labels else QUICK
+    return Forest() if labels else QUICK
+
+
+def _earnest(sizes: Sizes) -> Learner:
+    """For the target's rows, by their number."""
+    if sizes.target < FEW:
+        return _floored(GP(), sizes)
+    if sizes.labels:
+        return Mixture([GP(), Forest()]) if sizes.target <= EXACT else Forest()
+    return _floored(Mixture([GP() if sizes.above <= SMOOTH else Ensemble(), Forest()]), sizes)
 
 
 def _alone(sizes: Sizes) -> Learner:
     """For the target's rows alone: in earnest where there is nothing else, else as a safeguard."""
-    if sizes.target < FEW:
-        return _floored(GP(), sizes)
-    if sizes.target <= EXACT:
-        return _floored(Mixture([GP(), Forest()]), sizes)
+    if sizes.target <= EXACT or sizes.labels or (sizes.floored and not sizes.cheap):
+        return _earnest(sizes)
     if sizes.cheap:
-        return Forest()
-    return Mixture([DeepKernelGP(), Ensemble()] if sizes.target <= MANY else [Ensemble(), Forest()])
+        return _floored(Forest(), sizes)
+    return Mixture([DeepKernelGP() if sizes.target <= MANY else Forest(), Ensemble()])
 
 
 def _floored(member: Learner, sizes: Sizes) -> Learner:
-    if not sizes.floored or sizes.target > EXACT:
-        # With thousands of rows a mixture network and a forest see the floor by themselves.
+    if not sizes.floored:
         return member
-    return Hurdle(member)
+    return Hurdle(member) if sizes.target < FEW else Hurdle(member, gate=Forest())

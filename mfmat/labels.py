@@ -1,4 +1,4 @@
-"""Class labels (metal or not, a colour) by any expert that takes known noise."""
+"""Class labels (metal or not, a colour): one latent function for each class."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ TOLERANCE = 0.02
 class LabelExpert(Expert):
     r"""An expert that also fits a source whose kind is a label.
 
-    For each class against the rest, $P(y = 1 | x) = \sigma(f(x))$ with f under the expert's own prior. The
-    logistic likelihood is bounded from below by a Gaussian in f, for any $\xi > 0$, with the pseudo-value
-    $z_i = (y_i - 1/2) / 2\lambda_i$ of known variance $1 / 2\lambda_i$, $\lambda = \tanh(\xi/2) / 4\xi$. Fitting
-    the expert to the pseudo-values and setting $\xi_i^2 = E f_i^2$ raise the same bound in turn. More than two
-    classes give one function each, and probabilities divided by their sum.
+    For each class against the rest, $P(y = 1 | x) = \sigma(f(x))$, with f under the expert's own prior unless a
+    concrete class fits it otherwise. The logistic likelihood is bounded from below by a Gaussian in f, for any
+    $\xi > 0$, with the pseudo-value $z_i = (y_i - 1/2) / 2\lambda_i$ of known variance $1 / 2\lambda_i$,
+    $\lambda = \tanh(\xi/2) / 4\xi$. Fitting the expert to the pseudo-values and setting $\xi_i^2 = E f_i^2$ raise the
+    same bound in turn. More than two classes give one function each, and probabilities divided by their sum.
 
     Jaakkola & Jordan 2000, doi:10.1023/A:1008932416310.
     """
@@ -47,10 +47,7 @@ class LabelExpert(Expert):
         """The fitted model that had these facts and this state."""
         if "classes" not in facts:
             return super().restore(facts, state)
-        members = [
-            super(LabelExpert, self).restore(fact, part(state, f"members.{i}."))
-            for i, fact in enumerate(facts["members"])
-        ]
+        members = [self._restore_class(fact, part(state, f"members.{i}.")) for i, fact in enumerate(facts["members"])]
         return LabelModel(members, tuple(facts["classes"])).eval()
 
     def _fit_class(self, data: Data, inside: Tensor) -> FittedModel:
@@ -71,6 +68,9 @@ class LabelExpert(Expert):
             if float(((xi - before).abs() / (1 + xi)).max()) < TOLERANCE:
                 break
         return model
+
+    def _restore_class(self, facts: Facts, state: Mapping[str, Tensor]) -> FittedModel:
+        return super().restore(facts, state)
 
 
 class LabelModel(StackModel):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,9 @@ from mfmat.data import Data
 from mfmat.descent import descend
 from mfmat.errors import FitError, UnknownNameError, nearest
 from mfmat.experts.trees import CHUNK, Trees
-from mfmat.learner import Expert, Facts, FittedModel
+from mfmat.experts.votes import VoteModel
+from mfmat.labels import LabelExpert
+from mfmat.learner import Facts, FittedModel, facts_of
 from mfmat.posteriors import MixturePosterior
 from mfmat.progress import track
 from mfmat.types import Covariance, Flags, Rows
@@ -41,7 +43,7 @@ BOUNDS = dict.fromkeys(PRIORS, (-14.0, 4.0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forest(Expert, kind="forest"):
+class Forest(LabelExpert, kind="forest"):
     r"""Mean of trees grown on resampled compounds; variance from how they differ, calibrated on compounds left out.
 
     Every tree is grown by scikit-learn on as many groups of `Data` (compounds) as there are, drawn with replacement, on
@@ -59,6 +61,7 @@ class Forest(Expert, kind="forest"):
     columns and over views): the mean is $g\bar\mu$, the variance $g^2 v + 1 - g^2$, that of the source itself far
     away. Two rows correlate by the share of trees in which they share a leaf times $e^{-r}$, r their distance.
     All sources are taken as one function in their own units; to fuse sources that differ, put it in a stack.
+    Of a label, the trees' mean is the share of votes, and compounds left out calibrate its log odds (`VoteModel`).
 
     Args:
         trees: their number, 2 at least.
@@ -114,11 +117,43 @@ class Forest(Expert, kind="forest"):
         model.measure(data)
         if len(data) < FEW:
             return
+        counts = self._resample(data)
+        model.hold(self._grow(model, data, counts))
+        model.calibrate(data, torch.from_numpy(counts == 0).T)
+
+    def _fit_class(self, data: Data, inside: Tensor) -> FittedModel:
+        """The log odds of one class against the rest."""
+        votes = replace(
+            data,
+            Y=inside.to(data.Y)[:, None],
+            Yvar=torch.zeros_like(data.Yvar),
+            known=torch.zeros_like(data.known),
+            classes={},
+            anchor=None,
+            trend=None,
+            floor=None,
+        )
+        forest = self.build(facts_of(votes))
+        self.train(forest, votes)
+        model = VoteModel(forest.eval(), self.trees)
+        if len(votes) >= FEW:
+            said, told = forest.ask_unseen(votes, torch.from_numpy(self._resample(votes) == 0).T)
+            s = votes.fidelity[told]
+            model.calibrate(forest.centre[s] + forest.scale[s] * said[:, 0], votes.Y[told, 0])
+        return model.eval()
+
+    def _restore_class(self, facts: Facts, state: Mapping[str, Tensor]) -> FittedModel:
+        model = VoteModel(self.build(facts["inner"]), self.trees)
+        model.load_state_dict(dict(state), strict=True)
+        return model.eval()
+
+    def _resample(self, data: Data) -> NDArray[np.int64]:
+        """How often each tree draws each row (trees x n), the rows of a compound together."""
         groups, member = torch.unique(data.groups, return_inverse=True)
         draws = np.random.default_rng(self.seed)
         counts = draws.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=self.trees)
-        model.hold(self._grow(model, data, counts[:, member.cpu().numpy()]))
-        model.calibrate(data, torch.from_numpy(counts == 0).T[member.cpu()])
+        drawn: NDArray[np.int64] = counts[:, member.cpu().numpy()]
+        return drawn
 
     def _grow(self, model: ForestModel, data: Data, counts: NDArray[np.int64]) -> list[Any]:
         """One tree of scikit-learn for each row of counts (trees x n): how often a row was drawn."""
@@ -210,13 +245,18 @@ class ForestModel(FittedModel):
         s = data.fidelity
         return (data.Y[:, 0] - self.centre[s]) / self.scale[s]
 
-    def calibrate(self, data: Data, unseen: Tensor) -> None:
-        """Learn what the spread means from the trees that have not seen a row's compound (unseen: n x trees)."""
-        s = data.fidelity
+    def ask_unseen(self, data: Data, unseen: Tensor) -> tuple[Tensor, Tensor]:
+        """What the trees that have not seen a row's compound say of it (see `_say`), and of which rows (flags, n)."""
         parts = zip(self.place(data.X[:, :-1]).split(CHUNK), unseen.to(data.X.device).split(CHUNK), strict=True)
         said = torch.cat([self._say(self.trees.leaves(x.float()), mask) for x, mask in parts])
         told = unseen.sum(1).to(data.X.device) > 1
-        mean, between, within = said[told].T
+        return said[told], told
+
+    def calibrate(self, data: Data, unseen: Tensor) -> None:
+        """Learn what the spread means from the trees that have not seen a row's compound (unseen: n x trees)."""
+        s = data.fidelity
+        said, told = self.ask_unseen(data, unseen)
+        mean, between, within = said.T
         error = (self.standardise(data)[told] - mean).square()
         s, extra, known = s[told], (data.Yvar[:, 0] / self.scale[s] ** 2)[told], data.known[told]
         parameters: dict[str, Tensor] = {name: getattr(self, name) for name in PRIORS}

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
 
 import mfmat as mf
 from mfmat.errors import FitError, SchemaError, TableError
@@ -72,18 +74,49 @@ def test_a_network_learns_labels() -> None:
     assert divergence(p, said) < 0.4 * divergence(p, np.full_like(p, p.mean()))
 
 
-def test_saved_and_loaded_it_says_the_same(fitted: mf.Surrogate, tmp_path: Path) -> None:
+def test_votes_of_trees_are_better_than_their_raw_shares() -> None:
+    """Averages of trees shy away from 0 and 1; compounds left out mend that."""
+    table, _ = draw(400)
+    table["kind"] = np.where(table["a"] > 0, "metal", "insulator")
+    new, _ = draw(1000, seed=1)
+    truth = (new["a"] > 0).to_numpy()
+    calibrated = mf.fit(table, schema(), mf.Forest()).predict(new)["p_metal"].to_numpy()
+    theirs = ExtraTreesClassifier(100, max_features=1 / 3, random_state=0).fit(table[["a", "b"]], table["kind"])
+    raw = theirs.predict_proba(new[["a", "b"]])[:, 1].clip(0.5 / 101, 1 - 0.5 / 101)
+    assert log_loss(truth, calibrated) < log_loss(truth, raw)
+    assert roc_auc_score(truth, calibrated) > roc_auc_score(truth, raw) - 0.01
+
+
+def test_votes_about_noise_are_no_surer_than_the_truth() -> None:
+    table, p = draw(400)
+    new, p = draw(2000, seed=1)
+    said = mf.fit(table, schema(), mf.Forest()).predict(new)["p_metal"].to_numpy()
+    assert divergence(p, said) < 0.4 * divergence(p, np.full_like(p, p.mean()))
+
+
+@pytest.mark.parametrize("rows", [3, 6])
+def test_few_votes_are_open(rows: int) -> None:
+    table, _ = draw(rows)
+    table["kind"] = ["metal", "insulator", *["metal"] * (rows - 2)]
+    said = mf.fit(table, schema(), mf.Forest()).predict(table)["p_metal"]
+    assert said.between(0.1, 0.98).all()
+
+
+@pytest.mark.parametrize("expert", [mf.GP(kernel="rbf", ard=True), mf.Forest(trees=20)])
+def test_saved_and_loaded_it_says_the_same(expert: mf.Learner, tmp_path: Path) -> None:
     new, _ = draw(20, seed=1)
+    fitted = mf.fit(draw(200)[0], schema(), expert)
     fitted.save(tmp_path / "kind.mfmat")
     pd.testing.assert_frame_equal(mf.load(tmp_path / "kind.mfmat").predict(new), fitted.predict(new), check_exact=True)
 
 
-def test_three_classes_and_cross_validation() -> None:
+@pytest.mark.parametrize("expert", [mf.GP(), mf.Forest()])
+def test_three_classes_and_cross_validation(expert: mf.Learner) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 2))
     colour = np.array(["red", "green", "blue"])[np.argmax(np.column_stack([x, 0.3 * np.ones(150)]), axis=1)]
     table = pd.DataFrame(x, columns=["a", "b"]).assign(kind=colour)
-    said = mf.cross_validate(table, schema(), mf.GP())
+    said = mf.cross_validate(table, schema(), expert)
     assert {"y", "label", "p_blue", "p_green", "p_red", "fold"} == set(said.columns)
     np.testing.assert_allclose(said[["p_blue", "p_green", "p_red"]].sum(axis=1), 1)
     found = accuracy(said)
@@ -92,10 +125,31 @@ def test_three_classes_and_cross_validation() -> None:
     assert found["brier"] < 0.3
 
 
-def test_auto_takes_labels(fitted: mf.Surrogate) -> None:
+def test_auto_takes_labels() -> None:
     surrogate = mf.fit(draw(60)[0], schema())
-    assert surrogate.card["why"] == ["kind alone: labels are learned from their own rows."]
+    assert surrogate.card["why"][0].startswith("the target alone: lowest log loss on held-out values of kind (60 ")
+    assert surrogate.card["compared"][0].keys() == {"candidate", "log_loss"}
     assert surrogate.predict(draw(5)[0])["p_metal"].between(0, 1).all()
+
+
+def test_auto_fuses_values_with_a_label(tmp_path: Path) -> None:
+    """Many values of what the label depends on say more of it than its own few rows."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-3, 3, (260, 2))
+    gap = np.sin(3 * x[:, 0]) * np.cos(2 * x[:, 1])
+    table = pd.DataFrame(x, columns=["a", "b"]).assign(source="gap", y=gap)
+    labels = table[:40].assign(source="metal", y=np.where(gap[:40] < 0, "metal", "insulator"))
+    mixed = mf.Schema(
+        mf.Columns(["a", "b"]), value="y", source="source", costs={"gap": 1, "metal": 2}, kinds={"metal": "label"}
+    )
+    fused = mf.fit(pd.concat([table, labels], ignore_index=True), mixed)
+    losses = {row["candidate"]: row["log_loss"] for row in fused.card["compared"]}
+    assert losses["latents of gap"] < 0.7 * losses["the target alone"]
+    new = pd.DataFrame(rng.uniform(-3, 3, (500, 2)), columns=["a", "b"])
+    truth = np.sin(3 * new["a"]) * np.cos(2 * new["b"]) < 0
+    assert roc_auc_score(truth, fused.predict(new)["p_metal"]) > 0.9
+    fused.save(tmp_path / "metal.mfmat")
+    pd.testing.assert_frame_equal(mf.load(tmp_path / "metal.mfmat").predict(new), fused.predict(new), check_exact=True)
 
 
 def test_a_label_beside_a_value() -> None:
@@ -131,8 +185,9 @@ def test_truth_values_and_numbers_are_labels(values: list) -> None:
     assert classes in {("False", "True"), ("0", "1")}
 
 
-def test_far_away_it_says_what_it_would_without_the_row(fitted: mf.Surrogate) -> None:
-    far = fitted.predict(pd.DataFrame({"a": [1e6], "b": [1e6]}))
+@pytest.mark.parametrize("expert", [mf.GP(kernel="rbf", ard=True), mf.Forest()])
+def test_far_away_it_says_what_it_would_without_the_row(expert: mf.Learner) -> None:
+    far = mf.fit(draw(300)[0], schema(), expert).predict(pd.DataFrame({"a": [1e6], "b": [1e6]}))
     assert 0.3 < far["p_metal"].iloc[0] < 0.7
 
 
@@ -150,8 +205,8 @@ def test_wrong_kinds_are_named(unchecked: None) -> None:
     with pytest.raises(TableError, match="1 classes of the label 'kind'"):
         schema().settle(pd.DataFrame({"a": [0.0], "b": [0.0], "kind": ["yes"]}))
     table, _ = draw(20)
-    with pytest.raises(FitError, match=r"labels \(insulator, metal\); expected values for Forest"):
-        mf.fit(table, schema(), mf.Forest())
+    with pytest.raises(FitError, match=r"labels \(insulator, metal\); expected values for Ensemble"):
+        mf.fit(table, schema(), mf.Ensemble())
     surrogate = mf.fit(table, schema(), mf.GP())
     with pytest.raises(SchemaError, match="draws of the label 'kind'"):
         surrogate.sample(table)
