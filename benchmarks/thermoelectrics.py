@@ -87,15 +87,10 @@ def alone(way: Way, train: pd.DataFrame, test: pd.DataFrame) -> Draws:
 
 def joint(way: Way, train: pd.DataFrame, test: pd.DataFrame) -> Draws:
     """The columns as sources of one schema; draws as `Surrogate.sample` gives them."""
-    return _sample(_fuse(way, train), way, test)
-
-
-def coupled(way: Way, train: pd.DataFrame, test: pd.DataFrame) -> Draws:
-    """As `joint`, but each column is distributed as `predict` says: its draws, in the order of the joint ones."""
     surrogate = _fuse(way, train)
-    order = {name: values.argsort(axis=1).argsort(axis=1) for name, values in _sample(surrogate, way, test).items()}
-    said = {name: np.sort(marginal(surrogate, test, name, 0), axis=1) for name in way.columns}
-    return {name: np.take_along_axis(said[name], order[name], axis=1) for name in way.columns}
+    parts = [test.iloc[start : start + PART] for start in range(0, len(test), PART)]
+    drawn = [surrogate.sample(part, n=DRAWS, source=list(way.columns), seed=i) for i, part in enumerate(parts)]
+    return {name: np.concatenate([each.loc[name].to_numpy() for each in drawn]) for name in way.columns}
 
 
 def marginal(surrogate: mf.Surrogate, test: pd.DataFrame, source: str | None, seed: int) -> NDArray[np.float64]:
@@ -116,12 +111,6 @@ def _fuse(way: Way, train: pd.DataFrame) -> mf.Surrogate:
     return mf.fit(*mf.Schema.from_wide(wide, inputs, dict.fromkeys(way.columns, 1.0)), way.recipe)
 
 
-def _sample(surrogate: mf.Surrogate, way: Way, test: pd.DataFrame) -> Draws:
-    parts = [test.iloc[start : start + PART] for start in range(0, len(test), PART)]
-    drawn = [surrogate.sample(part, n=DRAWS, source=list(way.columns), seed=i) for i, part in enumerate(parts)]
-    return {name: np.concatenate([each.loc[name].to_numpy() for each in drawn]) for name in way.columns}
-
-
 FOREST, PROCESS = mf.Forest(), mf.GP()
 LATENT = mf.Latent([FOREST], chained=True, limit=None)
 MIXED = mf.Latent([FOREST, PROCESS, PROCESS], chained=True, limit=None)
@@ -132,13 +121,11 @@ WAYS = {
     "independent: S, σ, κ": Way(("S", "sigma", "kappa"), alone, FOREST),
     "independent: PF, κ": Way(("PF", "kappa"), alone, FOREST),
     "Latent: S, σ, κ": Way(("S", "sigma", "kappa"), joint, LATENT),
-    "Latent: S, σ, κ; marginals of predict": Way(("S", "sigma", "kappa"), coupled, LATENT),
     "Latent: κ, PF": Way(("kappa", "PF"), joint, LATENT),
-    "Latent: κ, PF; marginals of predict": Way(("kappa", "PF"), coupled, LATENT),
-    "Latent: S, σ, κ, log zT on top": Way(("S", "sigma", "kappa", "log_zT"), coupled, LATENT),
+    "Latent: S, σ, κ, log zT on top": Way(("S", "sigma", "kappa", "log_zT"), joint, LATENT),
     "Difference: S, σ, κ": Way(("S", "sigma", "kappa"), joint, CHAIN),
     "Difference: κ, PF": Way(("kappa", "PF"), joint, CHAIN),
-    "Latent: S by forest, σ and κ by GP; marginals of predict": Way(("S", "sigma", "kappa"), coupled, MIXED),
+    "Latent: S by forest, σ and κ by GP": Way(("S", "sigma", "kappa"), joint, MIXED),
 }
 """S, σ, κ and PF stand for the decimal logarithms of |S|, σ, κ and the power factor. Sources stand in the order in
 which physics goes (carriers set S and σ, which carry part of the heat); it was not tuned."""

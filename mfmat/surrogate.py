@@ -21,11 +21,11 @@ from mfmat import saving
 from mfmat.auto import Auto
 from mfmat.calibrators.held_out import COLUMNS, LEVEL
 from mfmat.data import Data, material_keys
+from mfmat.draws import draw
 from mfmat.errors import MfmatWarning, SavedFileError, SchemaError, warn
 from mfmat.explanation import influences
 from mfmat.learner import FittedModel, Learner
 from mfmat.metrics import calibration_curve
-from mfmat.posteriors import root
 from mfmat.schema import OnError, Schema
 
 CHUNK = 512
@@ -122,8 +122,9 @@ class Surrogate:
     ) -> pd.DataFrame:
         """Joint draws over all rows and sources, one column a draw.
 
-        With several sources the index gains a level `source`. Draws come from the learner's own joint
-        Gaussian; a calibrator of intervals does not reshape them.
+        With several sources the index gains a level `source`. Each row is distributed as `predict` says of it, mixtures
+        and atoms included, and rows depend on each other as in the learner's joint Gaussian (`draw`); a calibrator
+        of intervals does not reshape them.
 
         Raises:
             SchemaError: more joint values than a covariance can hold (20,000).
@@ -135,11 +136,7 @@ class Surrogate:
         X = torch.cat([block for block, _ in blocks])[:, 0]
         if len(X) > 20_000:
             raise SchemaError(f"{len(X)} joint values", expected="at most 20000", fix="draw in parts, or use predict")
-        with torch.no_grad():
-            mean, covariance = self.model.joint(X, torch.zeros(len(X), dtype=torch.bool))
-            covariance = covariance + torch.diag(self.model.noise(X)) if noise else covariance
-            z = torch.randn(len(X), n, dtype=X.dtype, generator=torch.Generator().manual_seed(seed))
-            draws = mean[:, None] + root(covariance) @ z
+        draws = draw(self.model, X, n, noise=noise, seed=seed)
         index = table.index
         if len(names) > 1:
             index = pd.concat([pd.Series(0, index)] * len(names), keys=names, names=["source"]).index
