@@ -45,6 +45,10 @@ class FittedModel(Model, ABC):
     def noise(self, X: Rows) -> Tensor:
         """Variance of a new measurement around its noise-free value (b x q)."""
 
+    def moments(self, X: Rows) -> tuple[Tensor, Covariance, Tensor]:
+        """`joint` of noise-free values and `noise` at once (b x q, b x q x q, b x q), for models that do both in one pass."""
+        return *self.joint(X, torch.zeros(X.shape[-2], dtype=torch.bool)), self.noise(X)
+
     @property
     def num_outputs(self) -> int:
         """One."""

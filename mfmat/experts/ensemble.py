@@ -266,6 +266,11 @@ class EnsembleModel(FittedModel):
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`."""
+        mean, covariance, noise = self.moments(X)
+        return mean, covariance + torch.diag_embed(noise * observed)
+
+    def moments(self, X: Rows) -> tuple[Tensor, Covariance, Tensor]:
+        """See `FittedModel.moments`: one pass through the networks."""
         weights, means, variances, trust = self._components(X)
         centres = (weights * means).sum(-1)
         apart = (centres - centres.mean(0)).movedim(0, -1) / len(centres) ** 0.5
@@ -273,7 +278,7 @@ class EnsembleModel(FittedModel):
         # Where members agree to the last digit, and between more rows than members, rounding decides.
         floor = FLOOR * self.scale[X[..., -1].round().long()].square()
         covariance = covariance + torch.diag_embed(floor)
-        return centres.mean(0), covariance + torch.diag_embed(_within(weights, means, variances) * observed)
+        return centres.mean(0), covariance, _within(weights, means, variances)
 
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; where all noise of a source is known, its median and what members leave open."""

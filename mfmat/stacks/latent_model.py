@@ -282,8 +282,8 @@ class LatentModel(StackModel):
 
 
 def _moments(model: FittedModel, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    mean, covariance = model.joint(x, torch.zeros(1, dtype=torch.bool))
-    return mean.mT, covariance[:, 0].mT, model.noise(x).mT
+    mean, covariance, noise = model.moments(x)
+    return mean.mT, covariance[:, 0].mT, noise.mT
 
 
 def _shares(model: FittedModel, x: Tensor) -> Tensor:
