@@ -46,7 +46,7 @@ class FittedModel(Model, ABC):
         """Variance of a new measurement around its noise-free value (b x q)."""
 
     def moments(self, X: Rows) -> tuple[Tensor, Covariance, Tensor]:
-        """`joint` of noise-free values and `noise` at once (b x q, b x q x q, b x q), for models that do both in one pass."""
+        """`joint` of noise-free values, and `noise` (b x q, b x q x q, b x q), where one pass gives both."""
         return *self.joint(X, torch.zeros(X.shape[-2], dtype=torch.bool)), self.noise(X)
 
     @property
