@@ -122,12 +122,13 @@ class Forest(LabelExpert, kind="forest"):
         model.calibrate(data, torch.from_numpy(counts == 0).T)
 
     def _fit_class(self, data: Data, inside: Tensor) -> FittedModel:
-        """The log odds of one class against the rest."""
+        """The log odds of one class against the rest; a label that was given several times counts as often."""
+        often = data.take(torch.arange(len(data)).repeat_interleave(data.counts))
         votes = replace(
-            data,
-            Y=inside.to(data.Y)[:, None],
-            Yvar=torch.zeros_like(data.Yvar),
-            known=torch.zeros_like(data.known),
+            often,
+            Y=inside.to(data.Y).repeat_interleave(data.counts)[:, None],
+            Yvar=torch.zeros_like(often.Yvar),
+            known=torch.zeros_like(often.known),
             classes={},
             anchor=None,
             trend=None,

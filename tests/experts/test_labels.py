@@ -178,6 +178,14 @@ def test_one_material_with_two_labels_keeps_both() -> None:
     assert said["p_yes"].iloc[0] > said["p_yes"].iloc[3]
 
 
+def test_a_label_given_often_counts_as_often() -> None:
+    one = pd.DataFrame({"a": np.arange(40) / 40, "b": 0.0, "kind": ["no", "yes"] * 20})
+    often = pd.concat([one, *[one[one["kind"] == "yes"]] * 4], ignore_index=True)
+    once, said = (mf.fit(table, schema(), mf.Forest()).predict(one)["p_yes"].mean() for table in (one, often))
+    assert abs(once - 0.5) < 0.1
+    assert abs(said - 5 / 6) < 0.1
+
+
 @pytest.mark.parametrize("values", [[True, False, True, False], [1, 0, 1, 0], [1.0, 0.0, 1.0, 0.0]])
 def test_truth_values_and_numbers_are_labels(values: list) -> None:
     table = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0], "b": 0.0, "kind": values})
