@@ -192,8 +192,8 @@ def _says(cells: list[dict[str, Any]]) -> str:
         f"{_claim(cells, 'zT', 'zT')} {_claim(cells, 'power_factor', 'the power factor')} So what "
         "joint draws gain on independent ones of the same properties, a direct model gains as well, without them; its "
         "interval (coverage within 0.87 to 0.93) holds, too. Compared "
-        "fold by fold; ± is the standard error of the mean difference. `sample` draws from the Gaussian with "
-        "the moments of the joint posterior; with the marginals of `predict` its draws are reshaped in order. "
+        "fold by fold; ± is the standard error of the mean difference. `sample` draws each row and "
+        "property as predicted, in the order of the joint Gaussian's draws. "
         "Coverage is that of all rows together; seconds, of fit and draws, are those of one thread beside other work."
     )
 
