@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mfmat.reports.wording import percent, short
+from mfmat.reports.wording import losses, percent, short
 from mfmat.surrogate import Surrogate
 
 SLIGHT, CLEAR = 0.02, 0.1
@@ -95,8 +95,9 @@ def contributions(surrogate: Surrogate) -> list[Contribution]:
 
 
 def _errors(surrogate: Surrogate) -> tuple[float | None, dict[str, float]]:
-    """The held-out CRPS of the fusion of all sources, and of that without each."""
-    tried = {str(row["candidate"]): float(row["crps"]) for row in surrogate.card["compared"]}
+    """The held-out CRPS (of labels the log loss) of the fusion of all sources, and of that without each."""
+    rows = surrogate.card["compared"]
+    tried = dict(zip((str(row["candidate"]) for row in rows), losses(rows)[1], strict=True))
     cheap = surrogate.schema.sources[:-1]
     whole = next((crps for name, crps in tried.items() if name.startswith("difference over ")), None)
     without = {name: tried[key] for name in cheap if (key := f"difference without {name}") in tried}

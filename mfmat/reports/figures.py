@@ -17,6 +17,7 @@ from mfmat.errors import SchemaError
 from mfmat.metrics import calibration_curve
 from mfmat.reports.evidence import band, check
 from mfmat.reports.extra import require
+from mfmat.reports.wording import losses
 from mfmat.surrogate import Surrogate
 from mfmat.validation import accuracy
 
@@ -166,13 +167,15 @@ def sources(surrogate: Surrogate, ax: Axes | None = None) -> Axes:
             fix="mf.fit(table, schema)",
         )
     ax = _axes(ax, (4.6, 0.7 + 0.32 * len(rows)))
-    values = [row["crps"] for row in rows]
+    loss, values = losses(rows)
     bars = ax.barh(
         [row["candidate"] for row in rows], values, color=[MAIN] + ["#8fbfe0"] * (len(rows) - 1), height=0.62
     )
     ax.bar_label(bars, [f"{value:.3g}" for value in values], padding=3, fontsize="small")
     ax.invert_yaxis()
-    ax.set(xlabel=_label("held-out CRPS", surrogate.schema.unit), xlim=(0, 1.2 * max(values)))
+    ax.set(
+        xlabel=_label(f"held-out {loss}", surrogate.schema.unit if loss == "CRPS" else ""), xlim=(0, 1.2 * max(values))
+    )
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
     return ax

@@ -12,7 +12,7 @@ from mfmat.data import material_keys
 from mfmat.reports.contributions import Contribution
 from mfmat.reports.drawings import bar_cell, interval_cell
 from mfmat.reports.evidence import Evidence
-from mfmat.reports.wording import cell, decimals, number, percent, short
+from mfmat.reports.wording import cell, decimals, losses, number, percent, short
 from mfmat.surrogate import Surrogate
 from mfmat.validation import accuracy
 
@@ -113,14 +113,17 @@ def candidates(surrogate: Surrogate) -> Table | None:
     rows = surrogate.card["compared"]
     if not rows:
         return None
-    crps, mae = ([float(row[name]) for row in rows] for name in ("crps", "mae"))
-    places = decimals(crps)
+    loss, values = losses(rows)
+    places = decimals(values)
     columns = {
         "fusion": [Cell(row["candidate"] + (" (chosen)" if i == 0 else "")) for i, row in enumerate(rows)],
-        "CRPS": numbers(crps, places),
-        "mean absolute error": numbers(mae, places),
-        "CRPS, drawn": [Cell(drawing=bar_cell(value, max(crps), chosen=i == 0)) for i, value in enumerate(crps)],
+        loss: numbers(values, places),
     }
+    if "mae" in rows[0]:
+        columns["mean absolute error"] = numbers([float(row["mae"]) for row in rows], places)
+    columns[f"{loss}, drawn"] = [
+        Cell(drawing=bar_cell(value, max(values), chosen=i == 0)) for i, value in enumerate(values)
+    ]
     return Table("candidates-table", "Fusions tried on held-out values", columns, len(rows))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -84,3 +85,14 @@ def labels(inputs: pd.DataFrame) -> list[str]:
 def cell(content: object) -> str:
     """One cell of a table as text."""
     return f"{content:.4g}" if isinstance(content, float) else str(content)
+
+
+def losses(compared: Sequence[Mapping[str, Any]]) -> tuple[str, list[float]]:
+    """What candidates were compared by, and each one's: the CRPS of values, the log loss of labels.
+
+    >>> losses([{"candidate": "the target alone", "log_loss": 0.3}])
+    ('log loss', [0.3])
+    """
+    if compared and "log_loss" in compared[0]:
+        return "log loss", [float(row["log_loss"]) for row in compared]
+    return "CRPS", [float(row["crps"]) for row in compared]

@@ -155,6 +155,7 @@ def test_a_label_is_fitted_and_predicted_and_asked_for_nothing_else(folder: Path
     assert said[0] == "x,kind,label,p_insulator,p_metal"
     assert said[1].split(",")[2] == "insulator"
     assert run("report", "k.mfmat", "-o", "k.html").exit_code == 0
+    assert "log loss" in Path("k.html").read_text()
     for asked in (["suggest", "k.mfmat", "labels.csv"], ["report", "k.mfmat", "--pool", "labels.csv"]):
         with pytest.raises(SchemaError, match="the label 'kind'"):
             run(*asked)
