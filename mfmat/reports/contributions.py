@@ -109,7 +109,8 @@ def _errors(surrogate: Surrogate) -> tuple[float | None, dict[str, float]]:
 
 def _links(facts: dict[str, Any], sources: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
     for i, level in enumerate(_levels(facts) or []):
-        link, parent = level["link"], level["parent"]
+        # Latents are no links: what they carry has no one slope.
+        link, parent = level.get("link"), level.get("parent")
         if link is None or parent is None or level["member"].get("rows") == 0:
             continue
         said = {"slope": link["slope"], "spread": math.sqrt(link["variance"]), "trust": link["trust"]}
@@ -120,6 +121,8 @@ def _used(surrogate: Surrogate) -> set[str] | None:
     """The cheap sources whose rows the model stands on; None where its facts do not say."""
     facts, sources = surrogate.model.facts, surrogate.schema.sources
     levels = _levels(facts)
+    if levels and "sees" in levels[-1]:
+        return {sources[seen["fidelity"]] for level in levels for seen in level["sees"]}
     if levels is not None:
         return {sources[i] for i, level in enumerate(levels) if level["member"].get("rows") != 0}
     recipe = facts.get("recipe", surrogate.recipe.config())

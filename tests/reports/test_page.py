@@ -238,3 +238,18 @@ def test_a_missing_extra_is_named(job: Any, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(page_module, "require", missing)
     with pytest.raises(ImportError, match=r"mfmat\[report\]"):
         mf.report(job.surrogate, tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("label", [False, True])
+def test_latents_are_reported(tmp_path: Path, read: Callable, label: bool) -> None:
+    """Of values and of labels: the cheap source is used, and there is no slope to tell."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-3, 3, 120)
+    cheap = pd.DataFrame({"x": x, "source": "cheap", "y": np.sin(3 * x)})
+    y = np.where(cheap["y"] > 0, "up", "down") if label else cheap["y"] ** 2
+    rows = pd.concat([cheap, pd.DataFrame({"x": x[:30], "source": "own", "y": y[:30]})], ignore_index=True)
+    kinds = {"own": "label"} if label else {}
+    schema = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"cheap": 1, "own": 2}, kinds=kinds)
+    recipe = mf.Auto() if label else mf.Latent([mf.GP()])
+    said = read(mf.report(mf.fit(rows, schema, recipe), tmp_path / "latents.html"))
+    assert "its rows are not used" not in said.text
