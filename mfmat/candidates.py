@@ -101,8 +101,8 @@ def _latent(data: Data, sizes: Sizes, member: Learner | None, limit: int, seed: 
     if member:
         return Latent((member,), limit=limit, seed=seed)
     below = [_below(sizes.cheap.get(name, 0), i in data.classes) for i, name in enumerate(data.sources[:-1])]
-    draws = 8 if sizes.target < FEW else 1
-    return Latent((*below, _earnest(sizes)), draws=draws, limit=None, seed=seed)
+    latent = Latent((*below, _earnest(sizes)), limit=None, seed=seed)
+    return latent if sizes.target < FEW else replace(latent, draws=1)
 
 
 def _below(rows: int, labels: bool) -> Learner:

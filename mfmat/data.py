@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mfmat.errors import FitError, Problem
-from mfmat.types import Codes, Rows
+from mfmat.types import Codes, Flags, Rows
 
 OFTEN = 0.05
 """Share of the target's rows that agree exactly where a value counts as an atom."""
@@ -93,6 +93,19 @@ class Data:
     def at(self, fidelity: int) -> Data:
         """The rows of one source; its anchor is what all rows together suggest."""
         return replace(self.take(self.fidelity == fidelity), anchor=self.anchor or self._pooled())
+
+    def revalue(self, where: Flags, values: Tensor, classes: Mapping[int, tuple[str, ...]]) -> Data:
+        """The same rows, the flagged ones with other values (n); noise, anchor, trend and floor of the old go."""
+        return replace(
+            self,
+            Y=torch.where(where, values, self.Y[:, 0])[:, None],
+            Yvar=torch.where(where[:, None], 0.0, self.Yvar),
+            known=self.known & ~where,
+            classes=dict(classes),
+            anchor=None,
+            trend=None,
+            floor=None,
+        )
 
     def labels(self) -> tuple[str, ...] | None:
         """The classes, where all rows are labels; None where all are values.

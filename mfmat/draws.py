@@ -28,8 +28,8 @@ def draw(model: FittedModel, X: Tensor, n: int, *, noise: bool, seed: int) -> Te
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        mean, covariance = model.joint(X, torch.zeros(len(X), dtype=torch.bool))
-        covariance = covariance + torch.diag(model.noise(X)) if noise else covariance
+        mean, covariance, own = model.moments(X)
+        covariance = covariance + torch.diag(own) if noise else covariance
         together = mean[:, None] + root(covariance) @ torch.randn(len(X), n, dtype=X.dtype, generator=generator)
         # A calibrated model answers for one source at a time.
         for source in X[:, -1].unique():

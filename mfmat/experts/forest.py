@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -114,31 +114,20 @@ class Forest(LabelExpert, kind="forest"):
 
     def train(self, model: ForestModel, data: Data) -> None:
         """Grow the trees, then calibrate their spread on the rows that each had left out."""
-        model.measure(data)
-        if len(data) < FEW:
-            return
-        counts = self._resample(data)
-        model.hold(self._grow(model, data, counts))
-        model.calibrate(data, torch.from_numpy(counts == 0).T)
+        unseen = self._plant(model, data)
+        if unseen is not None:
+            model.calibrate(data, unseen)
 
     def _fit_class(self, data: Data, inside: Tensor) -> FittedModel:
         """The log odds of one class against the rest; a label that was given several times counts as often."""
         often = data.take(torch.arange(len(data)).repeat_interleave(data.counts))
-        votes = replace(
-            often,
-            Y=inside.to(data.Y).repeat_interleave(data.counts)[:, None],
-            Yvar=torch.zeros_like(often.Yvar),
-            known=torch.zeros_like(often.known),
-            classes={},
-            anchor=None,
-            trend=None,
-            floor=None,
-        )
+        every, counted = torch.ones(len(often), dtype=torch.bool), inside.repeat_interleave(data.counts)
+        votes = often.revalue(every, counted.to(data.Y), {})
         forest = self.build(facts_of(votes))
-        self.train(forest, votes)
+        unseen = self._plant(forest, votes)
         model = VoteModel(forest.eval(), self.trees)
-        if len(votes) >= FEW:
-            said, told = forest.ask_unseen(votes, torch.from_numpy(self._resample(votes) == 0).T)
+        if unseen is not None:
+            said, told = forest.ask_unseen(votes, unseen)
             s = votes.fidelity[told]
             model.calibrate(forest.centre[s] + forest.scale[s] * said[:, 0], votes.Y[told, 0])
         return model.eval()
@@ -148,13 +137,16 @@ class Forest(LabelExpert, kind="forest"):
         model.load_state_dict(dict(state), strict=True)
         return model.eval()
 
-    def _resample(self, data: Data) -> NDArray[np.int64]:
-        """How often each tree draws each row (trees x n), the rows of a compound together."""
+    def _plant(self, model: ForestModel, data: Data) -> Tensor | None:
+        """Grow the trees; which rows each has left out, with all their compound (n x trees); None with too few rows."""
+        model.measure(data)
+        if len(data) < FEW:
+            return None
         groups, member = torch.unique(data.groups, return_inverse=True)
         draws = np.random.default_rng(self.seed)
         counts = draws.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=self.trees)
-        drawn: NDArray[np.int64] = counts[:, member.cpu().numpy()]
-        return drawn
+        model.hold(self._grow(model, data, counts[:, member.cpu().numpy()]))
+        return torch.from_numpy(counts == 0).T[member.cpu()]
 
     def _grow(self, model: ForestModel, data: Data, counts: NDArray[np.int64]) -> list[Any]:
         """One tree of scikit-learn for each row of counts (trees x n): how often a row was drawn."""

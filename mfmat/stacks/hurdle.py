@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 
 import torch
 from torch import Tensor
@@ -115,15 +115,4 @@ class Hurdle(Learner, kind="hurdle"):
 
 def _relabel(data: Data, target: Tensor, at_floor: Tensor) -> Data:
     """The same rows, those of the target with labels in place of values: 0 at the floor, 1 above."""
-    above = (~at_floor).to(data.Y)[:, None]
-    here = target[:, None]
-    return replace(
-        data,
-        Y=torch.where(here, above, data.Y),
-        Yvar=torch.where(here, 0.0, data.Yvar),
-        known=data.known & ~target,
-        classes={**data.classes, data.target: CLASSES},
-        anchor=None,
-        trend=None,
-        floor=None,
-    )
+    return data.revalue(target, (~at_floor).to(data.Y), {**data.classes, data.target: CLASSES})
