@@ -86,7 +86,7 @@ def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int
 def describe_limit(data: Data, member: Learner | None, limit: int) -> list[str]:
     """A sentence for each cheap source of which candidates are fitted to some rows only."""
     sizes = measure(data)
-    if member is None and sizes.target > EXACT:
+    if member is None and (sizes.target > EXACT or sizes.labels):
         return []
     who = "" if member else "in differences "
     return [

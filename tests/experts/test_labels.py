@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 import mfmat as mf
+from mfmat.candidates import describe_limit
 from mfmat.errors import FitError, SchemaError, TableError
 from mfmat.validation import accuracy
 
@@ -144,6 +145,7 @@ def test_auto_fuses_values_with_a_label(tmp_path: Path) -> None:
     )
     fused = mf.fit(pd.concat([table, labels], ignore_index=True), mixed)
     losses = {row["candidate"]: row["log_loss"] for row in fused.card["compared"]}
+    assert describe_limit(fused.data, None, 100) == []
     assert losses["latents of gap"] < 0.7 * losses["the target alone"]
     new = pd.DataFrame(rng.uniform(-3, 3, (500, 2)), columns=["a", "b"])
     truth = np.sin(3 * new["a"]) * np.cos(2 * new["b"]) < 0
