@@ -51,6 +51,7 @@ INPUTS: dict[tuple[str, str], Featurizer] = {
 MIXED: dict[str, tuple[str, ...]] = {
     "steels": ("GP", "Forest"),
     "steels-matbench": ("GP", "Forest"),
+    "expt_formation_energy": ("DeepKernelGP", "Ensemble"),
 }
 """Experts that a `Mixture` weighs on a table, with their options there, and the inputs of the first; chosen by
 cross-validation inside training parts."""

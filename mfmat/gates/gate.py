@@ -23,12 +23,14 @@ class Evidence:
         scores: n x K, the logarithm of the density (or probability) that each member gave to what was measured.
         spreads: n x K, the standard deviation of a new measurement that each member stated.
         views: each view's columns in X.
+        scale: the factor on all members' standard deviations under which they have these scores.
     """
 
     X: Tensor
     scores: Tensor
     spreads: Tensor
     views: Mapping[str, slice]
+    scale: float = 1.0
 
 
 class FittedGate(torch.nn.Module, ABC):

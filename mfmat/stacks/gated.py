@@ -20,7 +20,7 @@ class GatedModel(StackModel):
     Args:
         members: K fitted models.
         gates: one for each source.
-        facts: what else is to be kept.
+        facts: what else is to be kept; `scale` is the factor on the members' standard deviations at the target.
     """
 
     def __init__(self, members: Sequence[FittedModel], gates: Sequence[FittedGate], facts: Facts) -> None:
@@ -52,17 +52,19 @@ class GatedModel(StackModel):
         covariances = torch.stack([covariance for _, covariance in answers])
         noise = torch.stack([model.noise(X) for model in self.models]) * ~observed
         spreads = (covariances.diagonal(dim1=-2, dim2=-1) + noise).sqrt()
-        return mix(means, covariances, self._weigh(X, spreads))
+        return mix(means, self._rescale(X, covariances), self._weigh(X, spreads))
 
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; the mean over the members."""
-        return (self.weights(X) * torch.stack([model.noise(X) for model in self.models])).sum(0)
+        noise = torch.stack([model.noise(X) for model in self.models])
+        return (self.weights(X) * noise).sum(0) * self._scales(X) ** 2
 
     def solve(self, B: Tensor) -> Tensor:
         """See `FittedModel.solve`; the mean over the members, by the constant part of the target's weights."""
         shares = self.fitted_gates[-1].mean.reshape(-1, 1, 1)
         with torch.no_grad():
-            return (shares * torch.stack([model.solve(B) for model in self.models])).sum(0)
+            solved = torch.stack([model.solve(B) for model in self.models]) / float(self.facts["scale"]) ** 2
+            return (shares * solved).sum(0)
 
     def probabilities(self, X: Rows) -> Tensor:
         """See `FittedModel.probabilities`; the mean over the members."""
@@ -79,22 +81,32 @@ class GatedModel(StackModel):
     ) -> GPyTorchPosterior | CalibratedPosterior:
         """BoTorch's contract, as the mixture of all components of all members."""
         self.eval()
-        said = [model.posterior(X, None, observation_noise) for model in self.models]
+        said = [model.posterior(X, None, observation_noise is True) for model in self.models]
         variances = torch.stack([posterior.variance[..., 0] for posterior in said])
         if observation_noise is not True:
-            noise = torch.stack([model.noise(X) for model in self.models])
-            given = observation_noise[..., 0] if isinstance(observation_noise, Tensor) else 0.0
-            variances = variances - given + noise
+            variances = variances + torch.stack([model.noise(X) for model in self.models])
         weights = self._weigh(X, variances.sqrt())
         parts = [components(posterior) for posterior in said]
         shares = torch.cat([own * weights[k] for k, (_, _, own) in enumerate(parts)])
         means, covariances = (torch.cat([part[i] for part in parts]) for i in (0, 1))
+        covariances = self._rescale(X, covariances)
+        if isinstance(observation_noise, Tensor):
+            covariances = covariances + torch.diag_embed(observation_noise[..., 0].expand(means.shape[1:]))
         posterior = MixturePosterior(means, covariances, shares)
         return posterior if posterior_transform is None else posterior_transform(posterior)
 
     def _spreads(self, X: Rows) -> Tensor:
         """The standard deviation of a new measurement that each member states (K x b x q)."""
         return torch.stack([model.posterior(X, None, True).variance[..., 0].sqrt() for model in self.models])
+
+    def _scales(self, X: Rows) -> Tensor:
+        """The factor on the standard deviation of each row (b x q)."""
+        at_target = X[..., -1].round() == len(self.fitted_gates) - 1
+        return torch.where(at_target, X.new_tensor(self.facts["scale"]), X.new_ones(()))
+
+    def _rescale(self, X: Rows, covariances: Tensor) -> Tensor:
+        scales = self._scales(X)
+        return covariances * scales.unsqueeze(-1) * scales.unsqueeze(-2)
 
     def _weigh(self, X: Rows, spreads: Tensor) -> Tensor:
         return self._route(X, [gate.weights(X, spreads) for gate in self.fitted_gates])

@@ -31,6 +31,10 @@ class Mixture(Learner, kind="mixture"):
     mixture itself, of all components of all members; the joint Gaussian has its moments, with weights
     $\sqrt{w_{ki} w_{kj}}$ between rows i and j.
 
+    A pool of calibrated members is wider than they are, by how far they disagree. So the standard deviations of all
+    members are multiplied by one factor, learned at the target from the same held-out densities (`learn_scale`: the
+    spread-adjusted linear pool); a mixture of one member leaves it as it is.
+
     One row that a member rules out must not decide alone: a Gaussian around the target's mean, three times as wide
     as its values, is mixed into each held-out density with a share of 0.001. Where a member has an atom (`Hurdle`),
     all densities are means over $y \pm d$ with d a tenth of the target's standard deviation. With fewer
@@ -41,13 +45,15 @@ class Mixture(Learner, kind="mixture"):
     Args:
         members: learners; a calibrated one takes part without its calibration, which belongs around the mixture.
         gate: `LocalGate`, `ConstantGate`.
+        rescale: whether that factor is learned, or 1.
         folds: parts that the target compounds are divided into.
         seed: of that division.
 
     Raises:
         SchemaError: no members, fewer than 2 folds.
 
-    Yao et al. 2018, doi:10.1214/17-BA1091; Yao et al. 2021, arXiv:2101.08954.
+    Yao et al. 2018, doi:10.1214/17-BA1091; Yao et al. 2021, arXiv:2101.08954; Gneiting & Ranjan 2013,
+    doi:10.1214/13-EJS823.
 
     >>> from mfmat.experts import GP, BayesianLinear
     >>> Mixture([GP(), BayesianLinear()]).members[1].kind
@@ -57,6 +63,7 @@ class Mixture(Learner, kind="mixture"):
     members: Sequence[Learner]
     _: KW_ONLY
     gate: Gate = field(default_factory=LocalGate)
+    rescale: bool = True
     folds: int = 5
     seed: int = 0
 
@@ -93,7 +100,7 @@ class Mixture(Learner, kind="mixture"):
         for rest, held in zip(parts, inner, strict=True):
             own = [each[start : start + 1 + len(held)] for each in fitted]
             asked = [(rows, [each[1 + j] for each in own]) for j, rows in enumerate(held)]
-            evidence = gather(rest, asked, len(self.members))
+            evidence = gather(rest, asked, len(self.members), rescale=self.rescale)
             models.append(self._assemble(rest, [each[0] for each in own], evidence))
             start += 1 + len(held)
         return models
@@ -120,7 +127,8 @@ class Mixture(Learner, kind="mixture"):
             others = [j for j in held if j != left_out or len(folds) == 1]
             asked = [(folds[j], [each[j + 1] for each in fitted]) for j in others]
             members = [each[0 if left_out is None else left_out + 1] for each in fitted]
-            models.append(self._assemble(rest, members, gather(data, asked, len(members))))
+            evidence = gather(data, asked, len(members), rescale=self.rescale)
+            models.append(self._assemble(rest, members, evidence))
         return models
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> GatedModel:
@@ -151,7 +159,7 @@ class Mixture(Learner, kind="mixture"):
         facts = {"width": data.X.shape[-1] - 1, "sources": list(data.sources)}
         names = _names([member.kind for member in self.members])
         why = describe(names, gates[-1], evidence)
-        return GatedModel(members, gates, {**facts, "names": names, "why": why}).eval()
+        return GatedModel(members, gates, {**facts, "names": names, "scale": evidence.scale, "why": why}).eval()
 
     def _seen(self, data: Data, source: int, members: list[FittedModel]) -> list[tuple[Tensor, list[FittedModel]]]:
         """Some rows of a cheap source and the members, which were fitted to them; nothing where that tells nothing."""

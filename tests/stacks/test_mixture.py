@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from botorch.posteriors import GPyTorchPosterior
 from scipy import stats
 
 import mfmat as mf
 from mfmat.data import at_fidelity
 from mfmat.errors import SchemaError
-from mfmat.posteriors import MixturePosterior, cdf, log_density, quantile
+from mfmat.posteriors import GaussianPosterior, MixturePosterior, cdf, log_density, normal, quantile
 from mfmat.stacks.heldout import gather
 from mfmat.validation import cross_validate
 
@@ -34,6 +35,11 @@ def fitted() -> mf.Surrogate:
     return mf.fit(draw(), SCHEMA, mf.Mixture(TWO, gate=mf.ConstantGate()))
 
 
+def stretched(posterior: GPyTorchPosterior, scale: float) -> GaussianPosterior:
+    """A Gaussian with another standard deviation."""
+    return normal(posterior.mean[..., 0], posterior.distribution.covariance_matrix * scale**2)
+
+
 def rows(n: int = 6, source: str | None = None) -> torch.Tensor:
     return SCHEMA.encode(draw(n, 0, seed=1), source)[0]
 
@@ -42,9 +48,12 @@ def test_the_posterior_is_the_mixture_of_its_members(fitted: mf.Surrogate) -> No
     X, model = rows(), fitted.model
     weights = model.weights(X)
     assert 0.02 < float(weights[1].max()) < 0.98
+    scale = model.facts["scale"]
+    assert 0.4 < scale < 2.5
+    assert abs(scale - 1) > 0.02
     y = torch.linspace(-2, 2, 6).double().reshape(6, 1, 1)
     for noise in (True, False):
-        members = [member.posterior(X, observation_noise=noise) for member in model.members]
+        members = [stretched(member.posterior(X, observation_noise=noise), scale) for member in model.members]
         said = model.posterior(X, observation_noise=noise)
         assert isinstance(said, MixturePosterior)
         below = sum(w.unsqueeze(-1) * cdf(p, y) for w, p in zip(weights, members, strict=True))
@@ -97,7 +106,7 @@ def test_no_model_is_asked_about_rows_that_it_has_seen(monkeypatch: pytest.Monke
         model.rows = set(part.rows.tolist())
         return model
 
-    def checked(part, asked, members):
+    def checked(part, asked, members, **options):
         for at, models in asked:
             assert len(models) == members
             target = bool((part.fidelity[at] == part.target).all())
@@ -107,7 +116,7 @@ def test_no_model_is_asked_about_rows_that_it_has_seen(monkeypatch: pytest.Monke
                 groups = part.groups[[i for i in range(len(part)) if int(part.rows[i]) in model.rows]]
                 assert not target or not torch.isin(part.groups[at], groups).any()
             seen.append(target)
-        return gather(part, asked, members)
+        return gather(part, asked, members, **options)
 
     monkeypatch.setattr(mf.BayesianLinear, "fit", watched)
     monkeypatch.setattr("mfmat.stacks.mixture.gather", checked)
@@ -142,6 +151,21 @@ def test_cheap_levels_are_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     mf.Mixture([mf.Difference([mf.GP()], rounds=1), mf.TargetOnly(mf.GP())], folds=3).fit(data)
     assert fits.count(0) == 1
     assert fits.count(1) == 2 * (1 + 3)
+
+
+def test_the_factor_on_spreads_is_that_of_the_target_and_of_nothing_else(fitted: mf.Surrogate) -> None:
+    model, scale = fitted.model, fitted.model.facts["scale"]
+    for source, factor in (("trusted", scale), ("cheap", 1.0)):
+        X = rows(4, source)
+        own = torch.stack([member.noise(X) for member in model.members])
+        torch.testing.assert_close(model.noise(X), (model.weights(X) * own).sum(0) * factor**2)
+        joint = model.joint(X[:, 0], torch.ones(4, dtype=torch.bool))[1]
+        single = model.posterior(X, observation_noise=True).variance.flatten()
+        torch.testing.assert_close(joint.diagonal(), single)
+    plain = mf.Mixture(TWO, gate=mf.ConstantGate(), rescale=False).fit(SCHEMA.data(draw()))
+    assert plain.facts["scale"] == 1
+    assert any("multiplied by" in line for line in model.facts["why"])
+    assert not any("multiplied by" in line for line in plain.facts["why"])
 
 
 def test_few_compounds_are_not_held_out_and_weights_are_equal() -> None:
