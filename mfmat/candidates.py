@@ -21,7 +21,7 @@ SMOOTH = 2000
 SHARED = 300
 """Rows of all sources up to which one process over all of them is fitted in seconds."""
 SINGLY = 200
-"""Rows of the target up to which leaving out each source in turn costs seconds."""
+"""Rows of the target up to which leaving out each source in turn costs seconds, if none has many rows itself."""
 SEVERAL = 4
 """Cheap sources up to which that is so, and one of them may be the one that hurts."""
 QUICK = Ensemble(members=2, epochs=20)
@@ -73,7 +73,8 @@ def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int
     if sizes.cheap and not sizes.labels and (member or sizes.target <= EXACT):
         difference = Difference((member or GP(),), limit=limit, seed=seed)
         found[f"difference over {names}"] = difference
-        if 1 < len(sizes.cheap) <= SEVERAL and sizes.target <= SINGLY:
+        quick = sizes.target <= SINGLY and max(sizes.cheap.values()) <= EXACT
+        if 1 < len(sizes.cheap) <= SEVERAL and quick:
             found |= {f"difference without {name}": replace(difference, leave_out=(name,)) for name in sizes.cheap}
     few = sizes.target + sum(sizes.cheap.values()) <= SHARED
     if sizes.cheap and few and not member and not data.classes:

@@ -25,6 +25,8 @@ class Place(torch.nn.Module):
 
     def __init__(self, views: Mapping[str, slice], width: int, components: int) -> None:
         super().__init__()
+        ends = {name: [view.start, view.stop] for name, view in views.items()}
+        self.facts = {"views": ends, "width": width, "components": components}
         self.familiarity = Familiarity(views, width)
         self.register_buffer("axes", torch.zeros(width, components).double())
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mfmat.data import at_fidelity, material_keys
+from mfmat.gates.place import Place
 from mfmat.learner import Facts, FittedModel, StackModel
 from mfmat.stacks.levels import MeasuredLevel
 from mfmat.stacks.links import Link
@@ -19,7 +20,8 @@ from mfmat.types import Codes, Covariance, Flags, Rows
 class Level(MeasuredLevel):
     """One source's place in the chain: its fitted member, what it stands on, and what was measured there.
 
-    `keys` (sorted) are the materials measured in this source, `values` theirs.
+    `keys` (sorted) are the materials measured in this source, `values` theirs. `place` is where the slope of the link
+    is told apart; with `sees` the member takes the value of the source below as its last input.
     """
 
     model: FittedModel
@@ -27,6 +29,8 @@ class Level(MeasuredLevel):
     link: Link | None
     keys: Codes
     values: Tensor
+    place: Place | None = None
+    sees: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,18 @@ class DifferenceModel(StackModel):
 
     def __init__(self, levels: Sequence[Level], facts: Facts) -> None:
         described = [
-            {"member": level.model.facts, "parent": level.parent, "link": asdict(level.link) if level.link else None}
+            {
+                "member": level.model.facts,
+                "parent": level.parent,
+                "link": asdict(level.link) if level.link else None,
+                "place": level.place.facts if level.place else None,
+                "sees": level.sees,
+            }
             for level in levels
         ]
         super().__init__([level.model for level in levels], {**facts, "levels": described})
         self.levels = tuple(levels)
+        self.places = torch.nn.ModuleList([level.place or torch.nn.Module() for level in levels])
         for i, level in enumerate(levels):
             self.register_buffer(f"keys_{i}", level.keys)
             self.register_buffer(f"values_{i}", level.values)
@@ -88,8 +99,10 @@ class DifferenceModel(StackModel):
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`."""
         fidelity, total = X[..., -1].round(), torch.zeros_like(X[..., -1])
+        # A member that sees the source below cannot be asked without it.
+        handed = self._handed(X, self._keys(X))[0] if any(level.sees for level in self.levels) else None
         for i, level in enumerate(self.levels):
-            total = torch.where(fidelity == i, level.model.noise(X), total)
+            total = torch.where(fidelity == i, handed[i].noise if handed else level.model.noise(X), total)
         return total
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
@@ -108,9 +121,10 @@ class DifferenceModel(StackModel):
             w = w * (1 - t * handed[i].measured)
             covariance = covariance + _outer(w) * covariances[i]
             if level.link is not None and level.parent is not None:
-                departure = handed[level.parent].mean(level.link.trust) - level.link.centre
-                covariance = covariance + _outer(w * departure) * level.link.variance
-                weight[level.parent] = weight[level.parent] + w * level.link.slope
+                z, basis = handed[level.parent].mean(level.link.trust), locate(level.place, X)
+                for error in level.link.errors(z, basis):
+                    covariance = covariance + _outer(w * error)
+                weight[level.parent] = weight[level.parent] + w * level.link.slopes(basis)
                 trust[level.parent] = torch.where(weight[i] != 0, level.link.trust, trust[level.parent])
         return mean, covariance
 
@@ -120,12 +134,17 @@ class DifferenceModel(StackModel):
         covariances = []
         latent = torch.zeros(X.shape[-2], dtype=torch.bool)
         for i, level in enumerate(self.levels):
-            predicted, covariance = level.model.joint(at_fidelity(X, i), latent)
+            rows = at_fidelity(X, i)
             if level.link is not None and level.parent is not None:
-                predicted = predicted + level.link.slope * handed[level.parent].mean(level.link.trust)
+                z = handed[level.parent].mean(level.link.trust)
+                rows = widen(rows, z) if level.sees else rows
+                predicted, covariance = level.model.joint(rows, latent)
+                predicted = predicted + level.link.follow(z, locate(level.place, X))
+            else:
+                predicted, covariance = level.model.joint(rows, latent)
             found, values = level.measured(keys)
             surprise = torch.where(found, values - predicted, 0.0)
-            noise = level.model.noise(at_fidelity(X, i))
+            noise = level.model.noise(rows)
             handed.append(Handed(predicted, surprise, found.to(X), noise))
             covariances.append(covariance)
         return handed, covariances
@@ -137,6 +156,19 @@ class DifferenceModel(StackModel):
 
     def _keys(self, X: Rows) -> Tensor:
         return material_keys(X.reshape(-1, X.shape[-1]), self.facts["material"]).reshape(X.shape[:-1])
+
+
+def locate(place: Place | None, X: Tensor) -> Tensor | None:
+    """What a slope depends on (... x (d+1) to ... x (1 + J)): a one, and components that far from all rows are 0."""
+    if place is None:
+        return None
+    basis, trust = place(X[..., :-1])
+    return torch.cat([basis[..., :1], basis[..., 1:] * trust.unsqueeze(-1)], dim=-1)
+
+
+def widen(X: Tensor, z: Tensor) -> Tensor:
+    """Rows with the value of the source below as one more input, the last (... x (d+1) and ... to ... x (d+2))."""
+    return torch.cat([X[..., :-1], z.unsqueeze(-1), X[..., -1:]], dim=-1)
 
 
 def _outer(weights: Tensor) -> Tensor:

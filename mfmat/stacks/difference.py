@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data, material_keys
+from mfmat.errors import FitError
+from mfmat.gates.place import Place
 from mfmat.learner import Facts, FittedModel, Learner, seat
 from mfmat.learner import part as part_of
-from mfmat.stacks.chain import DifferenceModel, Handed, Level
+from mfmat.stacks.chain import DifferenceModel, Handed, Level, locate, widen
 from mfmat.stacks.levels import LevelledLearner
 from mfmat.stacks.links import PRIOR_SPREAD, Link, design, regress
 
@@ -28,16 +30,24 @@ class Difference(LevelledLearner, kind="difference"):
     the slope's uncertainty is carried, rows need not be nested. A source without rows follows the one
     below it, give or take the spread of its values.
 
+    With `slope_components` the slope differs from place to place, $\rho_s(x) = \rho_s + b_s^T \phi(x)$ with $\phi$ the
+    leading principal components of the views and $b_s$ near 0 unless rows say otherwise; far from all rows it is
+    $\rho_s$. With `sees_below` a correction has z as its last input, $\delta_s(x, z)$, in a view named `below`; the
+    doubt about z is carried through the slope alone (all of it: `Latent`).
+
     Args:
         members: one learner for every source, or one for each source in order of trust.
         leave_out: sources that no other stands on; their own rows still tell what they would say.
         limit: rows of a cheap source that its member is fitted to at most, those of materials that the target
             has too first, the others drawn at random. Measured values of all rows are used all the same.
         rounds: times that slope and correction are learned in turn.
+        slope_components: principal components along which slopes differ; 0: they are the same everywhere.
+        sees_below: whether a correction sees the value of the source below.
         seed: of that draw.
 
     Raises:
         SchemaError: a number of members that is neither 1 nor that of the sources.
+        FitError: fewer than 0 components.
 
     Kennedy & O'Hagan 2000, doi:10.1093/biomet/87.1.1; Le Gratiet & Garnier 2014,
     doi:10.1615/Int.J.UncertaintyQuantification.2014006914.
@@ -52,18 +62,30 @@ class Difference(LevelledLearner, kind="difference"):
     leave_out: tuple[str, ...] = ()
     limit: int = 3000
     rounds: int = 2
+    slope_components: int = 0
+    sees_below: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
+        if self.slope_components < 0:
+            raise FitError(
+                f"slope_components={self.slope_components}",
+                expected="0, for one slope everywhere, or more",
+                fix="Difference(members, slope_components=2)",
+            )
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> DifferenceModel:
         """The fitted chain that had these facts and this state."""
         levels = []
         for i, fact in enumerate(facts["levels"]):
             model = seat(self.members, i, len(facts["levels"])).restore(fact["member"], part_of(state, f"members.{i}."))
-            link = Link(**fact["link"]) if fact["link"] else None
-            levels.append(Level(model, fact["parent"], link, state[f"keys_{i}"], state[f"values_{i}"]))
+            link = Link.of(fact["link"]) if fact["link"] else None
+            place = _place(fact["place"])
+            if place:
+                place.load_state_dict(part_of(state, f"places.{i}."))
+            measured = state[f"keys_{i}"], state[f"values_{i}"]
+            levels.append(Level(model, fact["parent"], link, *measured, place, fact["sees"]))
         return DifferenceModel(levels, facts).eval()
 
     def _lower(self, data: Data) -> list[Level]:
@@ -90,30 +112,61 @@ class Difference(LevelledLearner, kind="difference"):
             return Level(member.fit(rows), None, None, keys, values)
         standards = data.standards()
         rows = replace(rows, anchor=(0.0, standards[fidelity][1]))
-        below, latent = DifferenceModel(lower, _facts(data)).hand(rows.X, parent)
+        handed = DifferenceModel(lower, _facts(data)).hand(rows.X, parent)
         scales = standards[parent][1], standards[fidelity][1]
-        model, link = self._correct(member, rows, below, latent, scales)
-        return Level(model, parent, link, keys, values)
+        place = self._find_place(rows)
+        model, link = self._correct(member, rows, handed, scales, locate(place, rows.X))
+        return Level(model, parent, link, keys, values, place, self.sees_below)
+
+    def _find_place(self, rows: Data) -> Place | None:
+        """Where the slope is told apart, learned from the rows that it is learned from."""
+        width = rows.X.shape[-1] - 1
+        if not min(self.slope_components, width):
+            return None
+        place = Place(rows.views, width, min(self.slope_components, width))
+        place.measure(rows.X[:, :-1])
+        return place
 
     def _targets(self, data: Data) -> Tensor:
         return material_keys(data.X[data.fidelity == data.target], data.material)
 
     def _correct(
-        self, member: Learner, rows: Data, below: Handed, latent: Tensor, scales: tuple[float, float]
+        self,
+        member: Learner,
+        rows: Data,
+        handed: tuple[Handed, Tensor],
+        scales: tuple[float, float],
+        basis: Tensor | None,
     ) -> tuple[FittedModel, Link]:
+        below, latent = handed
         y, surprise = rows.Y[:, 0], below.surprise
-        targets = torch.cat([design(below.predicted, surprise), rows.Y], dim=1)
-        inverse = targets / scales[1] ** 2
+        H = design(below.predicted, surprise, 0.0, basis)
+        inverse = torch.cat([H, rows.Y], dim=1) / scales[1] ** 2
         # What is smooth in the source below is not held against the correction before the slope is known.
-        trend = targets[:, 1:3] * (PRIOR_SPREAD * scales[1] / scales[0])
+        trend = H[:, 1:3] * (PRIOR_SPREAD * scales[1] / scales[0])
         for _ in range(self.rounds):
-            link = regress(y, below.predicted, surprise, scales, inverse)
-            residual = y - link.slope * below.mean(link.trust)
-            carried = link.slope**2 * below.variance(link.trust, latent)
+            link = regress(H, inverse, scales, below.predicted, surprise)
+            z = below.mean(link.trust)
+            residual = y - link.follow(z, basis)
+            carried = link.slopes(basis) ** 2 * below.variance(link.trust, latent)
             part = replace(rows, Y=residual[:, None], Yvar=rows.Yvar + carried[:, None], trend=trend)
-            model = member.fit(part)
-            inverse = model.solve(targets)
+            model = member.fit(_widen(part, z) if self.sees_below else part)
+            H = design(below.predicted, surprise, link.trust, basis)
+            inverse = model.solve(torch.cat([H, rows.Y], dim=1))
         return model, link
+
+
+def _widen(rows: Data, z: Tensor) -> Data:
+    """The rows with the value of the source below as a view."""
+    width = rows.X.shape[-1] - 1
+    return replace(rows, X=widen(rows.X, z), views={**rows.views, "below": slice(width, width + 1)})
+
+
+def _place(facts: Facts | None) -> Place | None:
+    if facts is None:
+        return None
+    views = {name: slice(*ends) for name, ends in facts["views"].items()}
+    return Place(views, facts["width"], facts["components"])
 
 
 def _facts(data: Data) -> Facts:

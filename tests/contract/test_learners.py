@@ -47,6 +47,8 @@ CASES = {
     "DeepKernelGP": mf.DeepKernelGP(members=2, hidden=(16, 4), steps=100),
     "DeepKernelGP sparse": mf.DeepKernelGP(members=1, hidden=(16, 4), steps=100, limit=20, inducing=30),
     "Difference": mf.Difference([mf.GP()]),
+    "Difference that turns": mf.Difference([mf.GP()], slope_components=1),
+    "Difference that sees": mf.Difference([mf.GP()], sees_below=True),
     "Difference of two": mf.Difference([mf.GP(), mf.GP(kernel="rbf")]),
     "TargetOnly": mf.TargetOnly(mf.GP()),
     "Latent": mf.Latent([mf.GP()]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,10 @@ from smt.applications import MFK
 
 import mfmat as mf
 from mfmat.data import Data, at_fidelity, material_keys
-from mfmat.errors import SchemaError, UnknownNameError
+from mfmat.errors import FitError, SchemaError, UnknownNameError
 from mfmat.experts.process import NOISE_FLOOR
-from mfmat.stacks.chain import DifferenceModel, Level
-from mfmat.stacks.links import MOST_TRUST, Link
+from mfmat.stacks.chain import DifferenceModel, Level, locate
+from mfmat.stacks.links import MOST_TRUST, Link, design, regress
 
 SLOPES = [1.7, -0.6, 2.5]
 
@@ -264,3 +265,105 @@ def test_beyond_the_limit_measured_values_are_still_used() -> None:
     assert set(x[:40].tolist()) <= shared
     said = mf.fit(table, schema, mf.Difference([mf.GP()], limit=60)).predict(pd.DataFrame({"x": x[40:]}))
     assert (said["median"] - (2 * cheap[40:] + 1)).abs().mean() < 0.1
+
+
+def turning(n: int, seed: int) -> pd.DataFrame:
+    """A cheap source with waves, and a target that follows it with a slope from -0.5 to 2.5."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(-1, 1, (2, n))
+    cheap = np.sin(6 * a) + np.cos(5 * b)
+    return pd.DataFrame({"a": a, "b": b, "cheap": cheap, "trusted": (1 + 1.5 * a) * cheap + b})
+
+
+def fidelities(trusted: int = 40) -> tuple[pd.DataFrame, mf.Schema]:
+    table = turning(200, 0)
+    table.loc[trusted:, "trusted"] = np.nan
+    columns = mf.Columns(["a", "b"])
+    return mf.Schema.from_wide(table, columns, {"cheap": 1, "trusted": 10}, value="y", source="s")
+
+
+def wide(recipe: mf.Learner) -> tuple[mf.Surrogate, float]:
+    """The surrogate, and its error where nothing is measured."""
+    table, schema = fidelities()
+    surrogate, new = mf.fit(table, schema, recipe), turning(300, 1)
+    return surrogate, float((surrogate.predict(new[["a", "b"]])["mean"] - new["trusted"]).abs().mean())
+
+
+def test_a_slope_that_differs_from_place_to_place_is_learned_where_there_is_one() -> None:
+    constant, turned = (wide(mf.Difference([mf.GP()], slope_components=k)) for k in (0, 2))
+    assert turned[1] < 0.2 * constant[1]
+    model = turned[0].model
+    level, X = model.levels[-1], along(turned[0])
+    slopes = level.link.slopes(locate(level.place, X))
+    torch.testing.assert_close(slopes, 1 + 1.5 * X[..., 0], atol=0.3, rtol=0)
+    far = X.clone()
+    far[..., 0] = 100.0
+    torch.testing.assert_close(level.link.slopes(locate(level.place, far)), torch.full_like(slopes, level.link.slope))
+
+
+def along(surrogate: mf.Surrogate) -> torch.Tensor:
+    grid = pd.DataFrame({"a": np.linspace(-0.9, 0.9, 7), "b": np.zeros(7)})
+    return surrogate.schema.encode(grid)[0]
+
+
+def test_where_the_slope_is_the_same_everywhere_turns_stay_near_none() -> None:
+    data = nested(2)
+    plain, free = (mf.Difference([mf.GP()], slope_components=k).fit(data) for k in (0, 1))
+    assert free.levels[1].link.slope == pytest.approx(plain.levels[1].link.slope, abs=0.3)
+    assert abs(free.levels[1].link.turns[0]) < 0.3
+    assert plain.levels[1].link.turns == ()
+
+
+def test_the_regression_with_turns_is_the_closed_form() -> None:
+    rng = np.random.default_rng(0)
+    p, s = torch.from_numpy(rng.normal(size=(2, 40)))
+    basis = torch.cat([torch.ones(40, 1), torch.from_numpy(rng.normal(size=(40, 2)))], dim=1).double()
+    y = 0.7 + (2.0 + basis[:, 1] - 0.5 * basis[:, 2]) * (p + 0.4 * s) + 0.1 * torch.from_numpy(rng.normal(size=40))
+    H = design(p, s, 0.4, basis)
+    link = regress(H, torch.cat([H, y[:, None]], dim=1) / 0.1**2, (1.0, 1.0), p, s)
+    precision = torch.diag(torch.tensor([1e-12, 1, 1, 4, 4])).double()
+    believed = torch.tensor([0.0, 1, 1, 0, 0]).double()
+    left, right = H.T @ H / 0.01 + precision, H.T @ y / 0.01 + precision @ believed
+    beta = torch.linalg.solve(left, right)
+    assert link.slope == pytest.approx(float(beta[1]))
+    assert link.trust == pytest.approx(float(beta[2] / beta[1]))
+    assert link.turns == pytest.approx(beta[3:].tolist())
+    factor, covariance = torch.tensor(link.doubt), torch.linalg.inv(left)[[1, 3, 4]][:, [1, 3, 4]]
+    torch.testing.assert_close(factor.double() @ factor.double().T, covariance, rtol=1e-5, atol=1e-9)
+    assert link.turns == pytest.approx([1.0, -0.5], abs=0.2)
+
+
+def test_a_correction_that_sees_the_cheap_value_bends_it() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, 60)
+    cheap = np.sin(12 * x)
+    table = pd.DataFrame({"x": x, "cheap": cheap, "trusted": np.where(np.arange(60) < 15, cheap**2, np.nan)})
+    table, schema = mf.Schema.from_wide(table, mf.Columns("x"), {"cheap": 1, "trusted": 10}, value="y", source="s")
+    new = np.linspace(0.05, 0.95, 50)
+    errors = [
+        np.abs(mf.fit(table, schema, recipe).predict(pd.DataFrame({"x": new}))["mean"] - np.sin(12 * new) ** 2).mean()
+        for recipe in (mf.Difference([mf.GP()]), mf.Difference([mf.GP()], sees_below=True))
+    ]
+    assert errors[1] < 0.3 * errors[0]
+
+
+@pytest.mark.parametrize("options", [{"slope_components": 2}, {"sees_below": True}])
+def test_options_of_the_link_keep_the_joint_distribution_whole(options: dict, tmp_path: Path) -> None:
+    table, schema = fidelities(40)
+    surrogate = mf.fit(table, schema, mf.Difference([mf.GP()], **options))
+    model, new = surrogate.model, turning(6, 2)[["a", "b"]]
+    X = torch.cat([at_fidelity(surrogate.schema.encode(new)[0][:, 0], i) for i in (0, 1)])
+    for observed in (False, True):
+        covariance = model.joint(X, torch.full((12,), observed))[1].detach()
+        assert float(torch.linalg.eigvalsh(covariance).min()) > -1e-9 * float(covariance.diagonal().max())
+        single = model.posterior(X.unsqueeze(1), observation_noise=observed).variance.flatten()
+        torch.testing.assert_close(covariance.diagonal(), single.detach(), rtol=1e-6, atol=1e-9)
+    surrogate.save(tmp_path / "m.mfmat")
+    pd.testing.assert_frame_equal(mf.load(tmp_path / "m.mfmat").predict(new), surrogate.predict(new), check_exact=True)
+    data = schema.data(table)
+    fold = data.split(3, 0)[0]
+    recipe = mf.Difference([mf.GP()], **options)
+    each = [recipe.cross_fit(data, [fold])[0], recipe.fit(data.without(fold))]
+    torch.testing.assert_close(*(one.posterior(X.unsqueeze(1)).mean for one in each))
+    with pytest.raises(FitError, match="slope_components=-1"):
+        mf.Difference([mf.GP()], slope_components=-1)
