@@ -21,7 +21,7 @@ class Level(MeasuredLevel):
     """One source's place in the chain: its fitted member, what it stands on, and what was measured there.
 
     `keys` (sorted) are the materials measured in this source, `values` theirs. `place` is where the slope of the link
-    is told apart; with `sees` the member takes the value of the source below as its last input.
+    is told apart; with `sees_below` the member takes the value of the source below as its last input.
     """
 
     model: FittedModel
@@ -30,7 +30,7 @@ class Level(MeasuredLevel):
     keys: Codes
     values: Tensor
     place: Place | None = None
-    sees: bool = False
+    sees_below: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class DifferenceModel(StackModel):
                 "parent": level.parent,
                 "link": asdict(level.link) if level.link else None,
                 "place": level.place.facts if level.place else None,
-                "sees": level.sees,
+                "sees_below": level.sees_below,
             }
             for level in levels
         ]
@@ -100,7 +100,7 @@ class DifferenceModel(StackModel):
         """See `FittedModel.noise`."""
         fidelity, total = X[..., -1].round(), torch.zeros_like(X[..., -1])
         # A member that sees the source below cannot be asked without it.
-        handed = self._handed(X, self._keys(X))[0] if any(level.sees for level in self.levels) else None
+        handed = self._handed(X, self._keys(X))[0] if any(level.sees_below for level in self.levels) else None
         for i, level in enumerate(self.levels):
             total = torch.where(fidelity == i, handed[i].noise if handed else level.model.noise(X), total)
         return total
@@ -137,7 +137,7 @@ class DifferenceModel(StackModel):
             rows = at_fidelity(X, i)
             if level.link is not None and level.parent is not None:
                 z = handed[level.parent].mean(level.link.trust)
-                rows = widen(rows, z) if level.sees else rows
+                rows = widen(rows, z) if level.sees_below else rows
                 predicted, covariance = level.model.joint(rows, latent)
                 predicted = predicted + level.link.follow(z, locate(level.place, X))
             else:

@@ -85,7 +85,7 @@ class Difference(LevelledLearner, kind="difference"):
             if place:
                 place.load_state_dict(part_of(state, f"places.{i}."))
             measured = state[f"keys_{i}"], state[f"values_{i}"]
-            levels.append(Level(model, fact["parent"], link, *measured, place, fact["sees"]))
+            levels.append(Level(model, fact["parent"], link, *measured, place, fact["sees_below"]))
         return DifferenceModel(levels, facts).eval()
 
     def _lower(self, data: Data) -> list[Level]:
