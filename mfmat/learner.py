@@ -91,6 +91,10 @@ class FittedModel(Model, ABC):
         """
         raise FitError("a model of values", expected="a model of labels", fix='kinds={"source": "label"} in the Schema')
 
+    def hidden(self, X: Rows) -> Tensor | None:
+        """The units of the last hidden layer (b x q x (d+1) to b x q x h); None of a model that is no network."""
+        return None
+
     def shares(self, X: Rows) -> dict[str, tuple[Tensor, Tensor]]:
         """The weight of each part that the answer is a mixture of, with its standard deviation (two of b x q), by name.
 
@@ -174,6 +178,10 @@ class WrappedModel(FittedModel):
     def evidence(self) -> Tensor | None:
         """See `FittedModel.evidence`."""
         return self.inner.evidence()
+
+    def hidden(self, X: Rows) -> Tensor | None:
+        """See `FittedModel.hidden`."""
+        return self.inner.hidden(X)
 
     def shares(self, X: Rows) -> dict[str, tuple[Tensor, Tensor]]:
         """See `FittedModel.shares`."""

@@ -32,6 +32,12 @@ class MixtureModel(FittedModel):
         apart = (means - mean).unsqueeze(-1)
         return mean, (covariances + apart * apart.mT).mean(0)
 
+    def hidden(self, X: Rows) -> Tensor | None:
+        """See `FittedModel.hidden`; the units of all models."""
+        units = [model.hidden(X) for model in self.parts()]
+        known = [each for each in units if each is not None]
+        return torch.cat(known, dim=-1) if known else None
+
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; the mean over the models."""
         return torch.stack([model.noise(X) for model in self.parts()]).mean(0)

@@ -175,8 +175,12 @@ class DeepKernelModel(FittedModel):
 
     def look(self, X: Rows) -> Tensor:
         """The rows (b x q x (d+1)) with the network's k features before the fidelity (b x q x (d+k+1))."""
-        h = self.network.trunk(self.network.inputs(X[..., :-1]))
-        return torch.cat([X[..., :-1], h, X[..., -1:]], dim=-1)
+        return torch.cat([X[..., :-1], self.hidden(X), X[..., -1:]], dim=-1)
+
+    def hidden(self, X: Rows) -> Tensor:
+        """See `FittedModel.hidden`."""
+        units: Tensor = self.network.trunk(self.network.inputs(X[..., :-1]))
+        return units
 
     def widen(self, data: Data) -> Data:
         """The data with one more view."""

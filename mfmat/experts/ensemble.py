@@ -280,6 +280,13 @@ class EnsembleModel(FittedModel):
         covariance = covariance + torch.diag_embed(floor)
         return centres.mean(0), covariance, _within(weights, means, variances)
 
+    def hidden(self, X: Rows) -> Tensor:
+        """See `FittedModel.hidden`; the units of all members."""
+        self.eval()
+        z = self.inputs(X[..., :-1].flatten(0, -2))
+        units: Tensor = self.members.hidden(z).movedim(0, -2).flatten(-2).unflatten(0, X.shape[:-1])
+        return units
+
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; where all noise of a source is known, its median and what members leave open."""
         return _within(*self._components(X)[:3])

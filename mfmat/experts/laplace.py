@@ -56,6 +56,11 @@ class LaplaceModel(FeatureModel):
         if self.familiarity is not None:
             self.familiarity.measure(x)
 
+    def hidden(self, X: Rows) -> Tensor:
+        """See `FittedModel.hidden`."""
+        units: Tensor = self.network.trunk(self.network.inputs(X[..., :-1]))
+        return units
+
     def features(self, X: Rows) -> Tensor:
         """Slopes of the value along the weights (b x q x k)."""
         return self.expand(X)[0]

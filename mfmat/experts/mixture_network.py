@@ -62,6 +62,17 @@ class Members(torch.nn.Module):
     def __len__(self) -> int:
         return len(next(self.parameters()))
 
+    def hidden(self, z: Tensor) -> Tensor:
+        """The units of every member's trunk (n x d to M x n x h)."""
+        form = self._form[0].train(self.training).get_submodule("trunk")
+        state = {
+            name.removeprefix("trunk."): getattr(self, stacked)
+            for stacked, name in self.names.items()
+            if name.startswith("trunk.")
+        }
+        units: Tensor = vmap(lambda own: functional_call(form, own, (z,)), randomness="different")(state)
+        return units
+
     def forward(self, z: Tensor, each: bool = False) -> tuple[Tensor, ...]:
         """Every member's answer, M in front, to the same rows (n x d) or, with `each`, to its own (M x n x d)."""
         form = self._form[0].train(self.training)

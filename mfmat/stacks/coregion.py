@@ -104,13 +104,16 @@ class Coregion(torch.nn.Module):
 
     def forward(self, here: Seated, there: Seated) -> Tensor:
         """Covariance of seated rows (b x q and b x p, to b x q x p)."""
-        squares = self.squares(here, there)
-        pairs = here.source.unsqueeze(-1) * self.loadings.shape[1] + there.source.unsqueeze(-2)
-        total = self.covariance(squares, pairs)
+        total = self.smooth(here, there)
         if not bool(self.shared.any()):
             return total
         same = here.keys.unsqueeze(-1) == there.keys.unsqueeze(-2)
         return total + same * self.shared[here.source].unsqueeze(-1) * self.shared[there.source].unsqueeze(-2)
+
+    def smooth(self, here: Seated, there: Seated) -> Tensor:
+        """The same without what is a material's own."""
+        pairs = here.source.unsqueeze(-1) * self.loadings.shape[1] + there.source.unsqueeze(-2)
+        return self.covariance(self.squares(here, there), pairs)
 
     def squares(self, here: Seated, there: Seated) -> list[list[Tensor]]:
         """What seated rows are compared by, for each kernel that sees them differently."""

@@ -14,6 +14,7 @@ from mfmat.data import Data, material_keys, places
 from mfmat.errors import FitError
 from mfmat.learner import Facts, FittedModel, Learner, seat
 from mfmat.learner import part as part_of
+from mfmat.stacks.hidden import find_axes
 from mfmat.stacks.latent_draws import even_draws
 from mfmat.stacks.latent_model import LatentModel, Level, Seen
 from mfmat.stacks.levels import LevelledLearner
@@ -54,6 +55,9 @@ class Latent(LevelledLearner, kind="latent"):
             means alone, and the doubt about them is part of the noise that g learns.
         limit: rows of a cheap source that its member is fitted to at most, those of materials that the target
             has too first, the others drawn at random; None: all. Measured values of all rows are used all the same.
+        hidden: principal components of the last hidden layer of each source's network (`Ensemble`, `BNN`, `AtomSet`,
+            `DeepKernelGP`) that are seen beside its value, in a view `latent.<source>.hidden`: what it learned of the
+            material on the way. Members that are no networks have none.
         leave_out: sources that no other sees; their own rows still tell what they would say.
         rounds: times that g is fitted at most; with 1 its noise holds the errors of the latents, and draws add
             them once more.
@@ -61,7 +65,7 @@ class Latent(LevelledLearner, kind="latent"):
 
     Raises:
         SchemaError: a number of members that is neither 1 nor that of the sources.
-        FitError: no rounds, draws or rows.
+        FitError: no rounds, draws or rows; hidden layers asked for where no member has any.
 
     Hutchinson et al. 2017, arXiv:1711.05099; Perdikaris et al. 2017, doi:10.1098/rspa.2016.0751; McHutchon & Rasmussen
     2011, https://papers.nips.cc/paper/4295.
@@ -76,6 +80,7 @@ class Latent(LevelledLearner, kind="latent"):
     chained: bool = False
     draws: int = 8
     limit: int | None = 3000
+    hidden: int = 0
     leave_out: tuple[str, ...] = ()
     rounds: int = 2
     seed: int = 0
@@ -83,10 +88,17 @@ class Latent(LevelledLearner, kind="latent"):
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
         object.__setattr__(self, "leave_out", tuple(self.leave_out))
-        sizes = {"draws": self.draws, "rounds": self.rounds, "limit": self.limit or int(self.limit is None)}
+        sizes = {
+            "draws": self.draws,
+            "rounds": self.rounds,
+            "hidden": self.hidden + 1,
+            "limit": self.limit or int(self.limit is None),
+        }
         if wrong := [f"{name}={getattr(self, name)}" for name, size in sizes.items() if size < 1]:
             raise FitError(
-                ", ".join(wrong), expected="at least 1", fix="Latent(members, draws=8, rounds=2, limit=3000)"
+                ", ".join(wrong),
+                expected="at least 1 (hidden: 0)",
+                fix="Latent(members, draws=8, rounds=2, limit=3000)",
             )
 
     def fit_with_folds(
@@ -104,7 +116,8 @@ class Latent(LevelledLearner, kind="latent"):
         for i, fact in enumerate(facts["levels"]):
             model = seat(self.members, i, len(facts["levels"])).restore(fact["member"], part_of(state, f"members.{i}."))
             sees = tuple(Seen(**seen) for seen in fact["sees"])
-            levels.append(Level(model, sees, state[f"keys_{i}"], state[f"values_{i}"], fact["classes"]))
+            measured = state[f"keys_{i}"], state[f"values_{i}"]
+            levels.append(Level(model, sees, *measured, fact["classes"], state[f"axes_{i}"]))
         return LatentModel(levels, state["normals"], facts).eval()
 
     def _lower(self, data: Data) -> list[Level]:
@@ -124,6 +137,7 @@ class Latent(LevelledLearner, kind="latent"):
     def _levels(self, data: Data, fidelity: int, lower: list[Level], fit: Fit) -> list[Level]:
         """The member of one source, fitted to its rows and what it sees of those below, as often as `fit` does."""
         member = seat(self.members, fidelity, len(data.sources))
+        hidden = self.hidden if fidelity < data.target else 0
         rows = data.at(fidelity)
         own = material_keys(rows.X, data.material)
         keys, order = own.sort()
@@ -133,10 +147,16 @@ class Latent(LevelledLearner, kind="latent"):
             rows = rows.draw(self.limit, torch.isin(own, targets), self.seed)
         firm = [i for i, level in enumerate(lower) if len(level.keys) and data.sources[i] not in self.leave_out]
         if not firm or not (self.chained or fidelity == data.target):
-            return [make(model, ()) for model in fit(member, rows)]
+            return [make(model, (), axes=find_axes(model, rows.X, hidden)) for model in fit(member, rows)]
         below = self._model(lower, data)
         kept = material_keys(rows.X, data.material)
-        sees = tuple(_see(below, i, kept) for i in firm)
+        sees = tuple(replace(_see(below, i, kept), hidden=bool(lower[i].axes.shape[1])) for i in firm)
+        if self.hidden and not any(seen.hidden for seen in sees):
+            raise FitError(
+                f"hidden={self.hidden} with sources fitted by members that are no networks",
+                expected="a network for one source at least",
+                fix=f"Latent([Ensemble(), GP()], hidden={self.hidden}), or hidden=0",
+            )
         wide = _widen(rows, below, sees)
         models = fit(member, wide)
         # Labels have no noise to add to.
@@ -145,7 +165,7 @@ class Latent(LevelledLearner, kind="latent"):
             if float(carried.sum()) <= NEGLIGIBLE * float(noise.sum()):
                 break
             models = fit(member, replace(wide, Yvar=rows.Yvar + carried[:, None]))
-        return [make(model, sees) for model in models]
+        return [make(model, sees, axes=find_axes(model, wide.X, hidden)) for model in models]
 
 
 def _fit_one(member: Learner, rows: Data) -> list[FittedModel]:
@@ -175,6 +195,9 @@ def _widen(rows: Data, below: LatentModel, sees: Sequence[Seen]) -> Data:
     views, end = dict(rows.views), width
     for seen in sees:
         name = f"latent.{rows.sources[seen.fidelity]}"
-        views[name] = slice(end, end := end + below.levels[seen.fidelity].columns + seen.flag)
+        level = below.levels[seen.fidelity]
+        views[name] = slice(end, end := end + level.columns + seen.flag)
+        if seen.hidden:
+            views[f"{name}.hidden"] = slice(end, end := end + level.axes.shape[1])
     latents = below.view(rows.X.unsqueeze(1), sees)
     return replace(rows, X=torch.cat([rows.X[:, :-1], latents, rows.X[:, -1:]], dim=1), views=views)

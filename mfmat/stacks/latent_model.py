@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from mfmat.data import at_fidelity, material_keys
 from mfmat.learner import Facts, FittedModel, StackModel
 from mfmat.posteriors import CalibratedPosterior, MixturePosterior
+from mfmat.stacks.hidden import place
 from mfmat.stacks.levels import MeasuredLevel
 from mfmat.types import Codes, Covariance, Flags, Rows
 
@@ -30,11 +31,13 @@ class Seen:
             measured is then that of a measurement still to come, with the variance $Var f + \sigma^2$; else what counts
             is the source's function alone, with $Var f$.
         flag: whether a further column tells which it is.
+        hidden: whether the source's last hidden layer is seen, too (`Level.axes`).
     """
 
     fidelity: int
     exact: bool
     flag: bool
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Level(MeasuredLevel):
     """One source: its fitted member, what that sees, and what was measured of which material.
 
     `keys` (sorted) are the materials measured in this source, `values` theirs; `classes` is the number of its
-    labels, 0 where it has values.
+    labels, 0 where it has values; `axes` say what is seen of its member's hidden layer (see `find_axes`).
     """
 
     model: FittedModel
@@ -50,6 +53,7 @@ class Level(MeasuredLevel):
     keys: Codes
     values: Tensor
     classes: int = 0
+    axes: Tensor = field(default_factory=lambda: torch.zeros(1, 0).double())
 
     @property
     def columns(self) -> int:
@@ -117,6 +121,7 @@ class LatentModel(StackModel):
         for i, level in enumerate(levels):
             self.register_buffer(f"keys_{i}", level.keys)
             self.register_buffer(f"values_{i}", level.values)
+            self.register_buffer(f"axes_{i}", level.axes)
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         r"""See `FittedModel.joint`.
@@ -225,19 +230,21 @@ class LatentModel(StackModel):
         keys = material_keys(X.reshape(-1, X.shape[-1]), self.facts["material"])
         found, values = source.measured(keys)
         found = found & seen.exact
-        flag = [found.to(X)[None, :, None]] if seen.flag else []
+        beside = [found.to(X)[None, :, None]] if seen.flag else []
+        if seen.hidden:
+            beside.append(place(source.model, said.rows.mean(0), source.axes)[None])
         if source.classes:
             shares = _shares(source.model, said.rows.mean(0))
             told = torch.nn.functional.one_hot(values.round().long(), source.classes).to(X)
             both = torch.where(found[:, None], told, shares)[None, :, 1:]
-            return [both, *flag], (torch.zeros_like(values), torch.zeros_like(values))
+            return [both, *beside], (torch.zeros_like(values), torch.zeros_like(values))
         own = said.noise * seen.exact
         doubt = torch.where(found, 0.0, said.variances + own)
         # The root of exactly 0 has no slope.
         error = torch.where(doubt > 0, doubt, 1.0).sqrt() * (doubt > 0) * self.normals[:, [seen.fidelity]]
         drawn = said.means + error if bool((doubt > 0).any()) else said.means
         value = torch.where(found, values, drawn)
-        return [value.unsqueeze(-1), *flag], (doubt.mean(0), (own * ~found).mean(0))
+        return [value.unsqueeze(-1), *beside], (doubt.mean(0), (own * ~found).mean(0))
 
     def _covariance(self, X: Rows, observed: Flags, answers: dict[int, Answer]) -> Covariance:
         fidelity, flags = X[..., -1].round(), observed.to(X)

@@ -35,16 +35,21 @@ class MultiTask(Learner, kind="multi_task"):
     and helps as much as any; priors pull correlations towards 0 (`Coregion`), so that a source that tells nothing of
     the target leaves it alone.
 
+    Up to the member's limit of rows the process is exact. With more, it is conditioned on all of them through
+    `inducing` rows that stand for the smooth functions f, half of them the target's; what is a material's own is kept
+    exactly (`Sparse`).
+
     Args:
-        member: says kernel, views, rows to learn on (the target's first), limit of all rows, steps and seed.
+        member: says kernel, views, rows to learn on (the target's first), limit of an exact process, steps and seed.
         rank: columns of each W; independent functions that sources can share in each term.
         terms: kernels $k_q$, each with its own lengthscales and weights.
         limit: rows of each cheap source at most, those of materials that the target has too first, the others drawn
-            at random; `facts["left_out"]` says how many were not used.
+            at random; `facts["left_out"]` says how many were not used. None: all.
+        inducing: rows that stand for the others where they are more than the member's limit.
 
     Raises:
-        FitError: labels; more rows than the member's limit.
-        SchemaError: a member with `noise="input"` or `inference="nuts"`; a rank or terms below 1.
+        FitError: labels.
+        SchemaError: a member with `noise="input"` or `inference="nuts"`; a rank, terms or rows below 1.
 
     Bonilla et al. 2007, <https://papers.nips.cc/paper/3189>; Alvarez et al. 2012, doi:10.1561/2200000036.
 
@@ -62,11 +67,12 @@ class MultiTask(Learner, kind="multi_task"):
     _: KW_ONLY
     rank: int = 2
     terms: int = 1
-    limit: int = 1000
+    limit: int | None = 1000
+    inducing: int = 1000
 
     def __post_init__(self) -> None:
-        for name in ("rank", "terms", "limit"):
-            if getattr(self, name) < 1:
+        for name in ("rank", "terms", "limit", "inducing"):
+            if (size := getattr(self, name)) is not None and size < 1:
                 raise SchemaError(f"{name}={getattr(self, name)}", expected="at least 1", fix=f"MultiTask({name}=1)")
         for name, value in (("noise", "source"), ("inference", "map")):
             if (given := getattr(self.member, name)) != value:
@@ -87,21 +93,19 @@ class MultiTask(Learner, kind="multi_task"):
         data = replace(data, views=apart(data, self.member.additive))
         facts = facts_of(data) | {"scales": _standards(data)}
         kept = self._kept(data)
-        if len(kept) > self.member.limit:
-            raise FitError(
-                f"{len(kept)} rows",
-                expected=f"at most {self.member.limit} for an exact Gaussian process",
-                fix=f"MultiTask(limit={max(self.limit // 2, 1)}), or MultiTask(GP(limit={len(kept)}))",
-            )
+        many = len(kept) > self.member.limit
         used = torch.bincount(data.fidelity[kept], minlength=len(data.sources))
         left_out = torch.bincount(data.fidelity, minlength=len(data.sources)) - used
         facts |= {"rows": len(kept), "material": data.material, "left_out": left_out.tolist()}
+        facts["inducing"] = min(self.inducing, len(kept)) if many else 0
         model = self._build(facts)
         rows = data.take(kept)
         with few_threads(len(rows)):
             model.hold(rows)
             if len(rows):
                 model.learn(self._learned(rows), self.member.steps, self.member.seed, rows.trend)
+            if many:
+                model.choose(self.member.seed)
         return model
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> MultiTaskModel:
@@ -149,9 +153,9 @@ def _standards(data: Data) -> list[list[float]]:
     return [list(standard) for standard in standards]
 
 
-def _first(rows: Tensor, first: Tensor, count: int, seed: int) -> Tensor:
-    """At most `count` of these positions, those flagged in `first` before the others, each in random order."""
-    if len(rows) <= count:
+def _first(rows: Tensor, first: Tensor, count: int | None, seed: int) -> Tensor:
+    """At most `count` of these positions (None: all), those flagged in `first` before others, each in random order."""
+    if count is None or len(rows) <= count:
         return rows
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
     return rows[order[torch.argsort(~first[order], stable=True)][:count]]

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from mfmat.data import Data
 from mfmat.descent import descend, few_threads
+from mfmat.experts.inducing import choose
 from mfmat.experts.process import BOUNDS, NOISE_FLOOR, Closure, evidence_slope
 from mfmat.kernels import ViewKernel
 from mfmat.learner import Facts, FittedModel
-from mfmat.posteriors import root
 from mfmat.stacks import coregion
 from mfmat.stacks.coregion import START, Coregion, Seated
 from mfmat.stacks.curvature import spread
+from mfmat.stacks.held_rows import Exact, Sparse
 from mfmat.types import Codes, Covariance, Flags, Rows
 
 TRIED = 150
@@ -40,6 +41,7 @@ class MultiTaskModel(FittedModel):
     known: Tensor
     learned: Tensor
     typical: Tensor
+    inducing: Codes
     centre: Tensor
     scale: Tensor
 
@@ -58,7 +60,8 @@ class MultiTaskModel(FittedModel):
         scales = torch.tensor(facts["scales"], dtype=torch.double).reshape(m, 2)
         self.register_buffer("centre", scales[:, 0], persistent=False)
         self.register_buffer("scale", scales[:, 1], persistent=False)
-        self._rows: tuple[Seated, Tensor, Tensor] | None = None
+        self.register_buffer("inducing", torch.zeros(facts["inducing"], dtype=torch.long))
+        self._rows: Exact | Sparse | None = None
 
     def correlations(self) -> Tensor:
         """Correlation of the noise-free values of one material in any two sources, in their order (m x m), signed."""
@@ -145,20 +148,21 @@ class MultiTaskModel(FittedModel):
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`."""
-        held, factor, weights = self._conditioned()
         batch, q = X.shape[:-2], X.shape[-2]
         flat = self.coregion.seat(X.reshape(-1, X.shape[-1]))
-        cross = self.coregion(flat, held)
-        reach = torch.linalg.solve_triangular(factor, cross.mT, upper=False)
+        told = self._conditioned().tell(flat)
         if q == 1:
             prior = self.coregion.diagonal(flat)
-            covariance = (prior - reach.square().sum(0)).reshape(*batch, 1, 1)
-            prior = prior.reshape(*batch, 1)
+            left = prior - told.less.square().sum(0) + told.more.square().sum(0) - told.own.square()
+            covariance, prior = left.reshape(*batch, 1, 1), prior.reshape(*batch, 1)
         else:
             rows = self.coregion.seat(X)
             prior = self.coregion.diagonal(rows)
-            blocks = reach.reshape(len(factor), batch.numel(), q).transpose(0, 1)
-            covariance = self.coregion(rows, rows) - (blocks.mT @ blocks).reshape(*batch, q, q)
+            own, same = told.own.reshape(*batch, q), rows.keys.unsqueeze(-1) == rows.keys.unsqueeze(-2)
+            covariance = self.coregion(rows, rows) - same * own.unsqueeze(-1) * own.unsqueeze(-2)
+            for sign, reach in ((-1, told.less), (1, told.more)):
+                blocks = reach.reshape(len(reach), batch.numel(), q).transpose(0, 1)
+                covariance = covariance + sign * (blocks.mT @ blocks).reshape(*batch, q, q)
         # Rounding must not make it negative, nor singular for rows that differ in their source alone.
         fallen = (-covariance.diagonal(dim1=-2, dim2=-1)).clamp_min(0)
         covariance = covariance + torch.diag_embed(1e-9 * prior + fallen)
@@ -167,7 +171,7 @@ class MultiTaskModel(FittedModel):
         covariance = covariance * scale.unsqueeze(-1) * scale.unsqueeze(-2)
         if bool(observed.any()):
             covariance = covariance + torch.diag_embed(self.noise(X) * observed)
-        return self.centre[s] + scale * (cross @ weights).reshape(*batch, q), covariance
+        return self.centre[s] + scale * told.mean.reshape(*batch, q), covariance
 
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; where all noise is known, its median."""
@@ -178,21 +182,34 @@ class MultiTaskModel(FittedModel):
     def solve(self, B: Tensor) -> Tensor:
         """See `FittedModel.solve`."""
         scale = self.scale[self.train_X[:, -1].long()][:, None]
-        return torch.cholesky_solve(B / scale, self._conditioned()[1]) / scale
+        return self._conditioned().solve(B / scale) / scale
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """As torch's, forgetting what was computed from the earlier state."""
         self._rows = None
         return super().load_state_dict(*args, **kwargs)
 
-    def _conditioned(self) -> tuple[Seated, Tensor, Tensor]:
-        """The rows, the factor of their covariance, and their weights."""
+    def choose(self, seed: int) -> None:
+        """Rows that stand for all: half of the target's, each half spread over the inputs by what it leaves open."""
+        at_target = self.train_X[:, -1].long() == len(self.centre) - 1
+        targets, others = at_target.nonzero().flatten(), (~at_target).nonzero().flatten()
+        kernel, count = self.coregion.terms[0], len(self.inducing)
+        few = max(count // 2, count - len(others))
+        chosen = []
+        for rows, wanted in ((targets, min(few, len(targets))), (others, count - min(few, len(targets)))):
+            chosen.append(rows[choose(kernel, kernel.place(self.train_X[rows, :-1]), wanted, seed)])
+        found = torch.cat(chosen)
+        # Where the rest is explained up to rounding, fewer are enough.
+        self.inducing = found
+        self.facts["inducing"] = len(found)
+
+    def _conditioned(self) -> Exact | Sparse:
+        """The process given its rows."""
         if self._rows is None:
             with torch.no_grad(), few_threads(len(self.train_X)):
-                held = self.coregion.seat(self.train_X)
                 noise = self._noise_of(torch.arange(len(self.train_X)))
-                factor = root(self.coregion(held, held) + torch.diag(noise))
-                self._rows = held, factor, torch.cholesky_solve(self.residuals[:, None], factor)[:, 0]
+                given = self.coregion, self.train_X, self.residuals, noise
+                self._rows = Sparse.of(*given, self.inducing) if len(self.inducing) else Exact.of(*given)
         return self._rows
 
     def _noise_of(self, rows: Codes) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 import mfmat as mf
 from mfmat.data import at_fidelity
@@ -342,3 +343,64 @@ def test_mistakes_are_named() -> None:
         mf.Latent([mf.GP()], leave_out=("nope",)).fit(schema.data(table))
     with pytest.raises(FitError, match="draws=0, limit=0"):
         mf.Latent([mf.GP()], draws=0, limit=0)
+
+
+def nonlinear(n: int, seed: int) -> pd.DataFrame:
+    """Two properties of one hidden pair of numbers."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 6))
+    w = np.array([1, -1, 0.5, 0.8, -0.3, 0.6])
+    u, v = np.tanh(x @ w / 2), np.tanh(x @ w[::-1] / 2)
+    return pd.DataFrame(x, columns=list("abcdef")).assign(cheap=u * v, trusted=u + 0.5 * v**2)
+
+
+def related(measured: int = 40, cheap: int = 2000) -> tuple[pd.DataFrame, mf.Schema]:
+    table = nonlinear(cheap, 0)
+    table.loc[measured:, "trusted"] = np.nan
+    return mf.Schema.from_wide(
+        table, mf.Columns(list("abcdef")), {"cheap": 1, "trusted": 10}, value="y", source="source"
+    )
+
+
+def test_hidden_layers_tell_what_the_value_does_not() -> None:
+    table, schema = related()
+    network, new = mf.Ensemble(members=2, hidden=(64, 64)), nonlinear(300, 1)
+    errors = []
+    for hidden in (0, 6):
+        fused = mf.fit(table, schema, mf.Latent([network, mf.GP()], limit=None, hidden=hidden))
+        errors.append(float((fused.predict(new[list("abcdef")])["mean"] - new["trusted"]).abs().mean()))
+    assert errors[1] < 0.7 * errors[0]
+
+
+NETWORKS = {
+    "ensemble": mf.Ensemble(members=2, hidden=(16,), epochs=2, steps=50),
+    "bnn": mf.BNN(hidden=(16,), epochs=2, steps=50),
+    "deep_kernel": mf.DeepKernelGP(hidden=(16, 4), epochs=2, steps=50),
+}
+
+
+@pytest.mark.parametrize("name", ["ensemble", "bnn", "deep_kernel"])
+@pytest.mark.parametrize("chained", [False, True])
+def test_hidden_views_are_principal_components(name: str, chained: bool, tmp_path: Path) -> None:
+    table, schema = related(30, 120)
+    recipe = mf.Latent([NETWORKS[name], mf.GP()], hidden=3, chained=chained)
+    surrogate = mf.fit(table, schema, recipe)
+    model, data = surrogate.model, schema.data(table)
+    X = data.X[data.fidelity == 0]
+    seen = model.levels[-1].sees
+    assert [each.hidden for each in seen] == [True]
+    units = model.levels[0].model.hidden(X[:, None])[:, 0].detach()
+    columns = model.view(X.unsqueeze(1), seen)[:, -3:]
+    theirs = PCA(3, whiten=True).fit_transform(units.numpy())
+    torch.testing.assert_close(columns.abs(), torch.from_numpy(theirs).abs(), rtol=1e-4, atol=1e-4)
+    new = nonlinear(5, 2)[list("abcdef")]
+    surrogate.save(tmp_path / "m.mfmat")
+    pd.testing.assert_frame_equal(mf.load(tmp_path / "m.mfmat").predict(new), surrogate.predict(new), check_exact=True)
+
+
+def test_hidden_layers_of_no_network_are_refused() -> None:
+    table, schema = related(20, 40)
+    with pytest.raises(FitError, match="no networks"):
+        mf.fit(table, schema, mf.Latent([mf.GP()], hidden=2))
+    with pytest.raises(FitError, match="hidden=-1"):
+        mf.Latent([mf.GP()], hidden=-1)

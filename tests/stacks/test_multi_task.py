@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ import mfmat as mf
 from mfmat.data import Data, at_fidelity
 from mfmat.errors import FitError, SchemaError
 from mfmat.experts.process import NOISE_FLOOR
+from mfmat.stacks import held_rows
 from mfmat.stacks.curvature import spread
 from mfmat.stacks.multi_task_model import MultiTaskModel
 
@@ -381,16 +384,74 @@ def test_the_members_options_are_used() -> None:
     assert additive.facts["views"]["numeric[0]"] == [0, 1]
 
 
+@pytest.mark.parametrize("chunk", [2048, 7])
+def test_where_every_row_stands_for_itself_the_sparse_process_is_the_exact_one(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_rows, "CHUNK", chunk)
+    table, schema = planted(0, shared=True)
+    data = schema.data(table)
+    model = mf.MultiTask().fit(data)
+    with torch.no_grad():
+        model.coregion.shared.copy_(torch.tensor([0.4, -0.3]))
+        model.log_noise.fill_(-3.0)
+    exact, sparse = mf.MultiTask().restore(model.facts, model.state_dict()), copy.deepcopy(model)
+    sparse.inducing = torch.arange(len(data))
+    new = schema.encode(planted(1)[0].drop(columns=["s", "y"]))[0][:5, 0]
+    # New materials in both sources, and some that are held, in the source that they were not measured in, too.
+    X = torch.cat([at_fidelity(torch.cat([new, data.X[:8], data.X[-3:]]), i) for i in (0, 1)])
+    for observed in (False, True):
+        flags = torch.full((len(X),), observed)
+        (mean, covariance), (ours, theirs) = (m.joint(X, flags) for m in (exact, sparse))
+        torch.testing.assert_close(ours, mean, rtol=1e-3, atol=1e-3)
+        spread = covariance.diagonal().sqrt()
+        close = (theirs - covariance).abs() / spread / spread[:, None]
+        assert float(close.max()) < 2e-3
+    single = sparse.posterior(X.unsqueeze(1)).variance[:, 0, 0]
+    torch.testing.assert_close(single, sparse.joint(X, torch.zeros(len(X)) > 0)[1].diagonal())
+    B = torch.from_numpy(np.random.default_rng(0).normal(size=(len(data), 3)))
+    torch.testing.assert_close(
+        sparse.solve(B), exact.solve(B), rtol=1e-3, atol=1e-3 * float(exact.solve(B).abs().max())
+    )
+
+
+def test_beyond_the_limit_rows_stand_for_others(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, (3000, 2))
+    f = np.sin(12 * x[:, 0]) * np.cos(9 * x[:, 1])
+    own = 0.3 * rng.normal(size=3000)
+    low, high = f + own + 0.05 * rng.normal(size=3000), -2 * (f + own) + 0.1 * rng.normal(size=3000)
+    table, schema = table_of({"low": (x[:2900], low[:2900]), "high": (x[:200], high[:200])})
+    new, truth = pd.DataFrame(x[200:], columns=["x0", "x1"]), high[200:]
+    few, many = (
+        mf.fit(table, schema, mf.MultiTask(mf.GP(limit=500, learn_rows=300), limit=limit, inducing=150))
+        for limit in (200, None)
+    )
+    assert few.model.facts["inducing"] == 0
+    assert many.model.facts["left_out"] == [0, 0]
+    chosen = many.model.train_X[many.model.inducing, -1]
+    assert len(chosen) == 150
+    assert int((chosen == 1).sum()) == 75
+    said = [surrogate.predict(new) for surrogate in (few, many)]
+    measured = np.arange(2800) < 2700
+    errors = [np.abs(each["median"] - truth) for each in said]
+    # Where the cheap value is measured the material's own part is known; elsewhere f is known better.
+    assert errors[1][measured].mean() < 0.4 * errors[0][measured].mean()
+    assert errors[1][~measured].mean() < 1.02 * errors[0][~measured].mean()
+    inside = (said[1]["lower"] <= truth) & (truth <= said[1]["upper"])
+    assert 0.86 < inside[measured].mean() < 0.95
+    many.save(tmp_path / "m.mfmat")
+    rows = new.head(5)
+    pd.testing.assert_frame_equal(mf.load(tmp_path / "m.mfmat").predict(rows), many.predict(rows), check_exact=True)
+
+
 def test_mistakes_are_named() -> None:
-    table, schema = planted(0)
     with pytest.raises(SchemaError, match=r"MultiTask\(GP\(noise='input'\)\); expected noise='source'"):
         mf.MultiTask(mf.GP(noise="input"))
     with pytest.raises(SchemaError, match=r"MultiTask\(GP\(inference='nuts'\)\); expected inference='map'"):
         mf.MultiTask(mf.GP(inference="nuts"))
     with pytest.raises(SchemaError, match="rank=0; expected at least 1"):
         mf.MultiTask(rank=0)
-    with pytest.raises(FitError, match=r"52 rows; expected at most 30 .*MultiTask\(GP\(limit=52\)\)"):
-        mf.MultiTask(mf.GP(limit=30)).fit(schema.data(table))
 
 
 def test_labels_are_refused_in_words() -> None:
