@@ -28,7 +28,7 @@ from mfmat.learner import FittedModel, Learner
 from mfmat.metrics import calibration_curve
 from mfmat.schema import OnError, Schema
 
-CHUNK = 512
+CHUNK = 1024
 """Rows predicted at a time: their covariance with some thousand training rows stays near the processor."""
 GOLDEN = 5
 """Rows whose predictions are saved with a surrogate and compared when it is loaded."""

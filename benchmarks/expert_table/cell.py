@@ -28,7 +28,7 @@ from mfmat.learner import FittedModel
 from mfmat.posteriors import interval, quantile
 from mfmat.schema import Schema
 
-CHUNK, PEERS_CHUNK = 512, 4096
+CHUNK, PEERS_CHUNK = 1024, 4096
 """Rows predicted at a time: by mfmat as `Surrogate.predict` does, by peers as suits them."""
 MEASURE_S = 1.0
 """Predictions are repeated until they have taken so long."""
