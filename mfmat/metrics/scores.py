@@ -1,4 +1,4 @@
-"""How good a posterior is, given what was measured: functions of (posterior, y), each a mean over rows."""
+"""How good a posterior is as a whole: errors and proper scores, each a mean over rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from mfmat.posteriors import (
     CalibratedPosterior,
     MixturePosterior,
     RowPosterior,
-    cdf,
     interval,
     log_density,
     log_mass,
@@ -119,75 +118,18 @@ def _distance(mean: Tensor, std: Tensor) -> Tensor:
     return mean * torch.erf(z / math.sqrt(2)) + std * math.sqrt(2 / math.pi) * (-0.5 * z.square()).exp()
 
 
-def coverage(posterior: RowPosterior, y: Values, level: float = 0.9) -> float:
-    """Share of rows whose value lies in the central interval of that level."""
-    lower, upper = interval(posterior, level)
-    return float(((lower <= y) & (y <= upper)).double().mean())
-
-
-def width(posterior: RowPosterior, level: float = 0.9) -> float:
-    """Mean width of the central interval of that level, in the units of y."""
-    lower, upper = interval(posterior, level)
-    return float((upper - lower).mean())
-
-
 def interval_score(posterior: RowPosterior, y: Values, level: float = 0.9) -> float:
     r"""Mean width plus $2/\alpha$ times the distance by which values lie outside, in the units of y.
 
     Gneiting & Raftery 2007, doi:10.1198/016214506000001437, equation 43.
     """
-    lower, upper = interval(posterior, level)
+    return float(row_interval_score(*interval(posterior, level), y, level).mean())
+
+
+def row_interval_score(lower: Values, upper: Values, y: Values, level: float) -> Values:
+    """The score of each row on its own (b x q x 1), see `interval_score`."""
     outside = (lower - y).clamp_min(0) + (y - upper).clamp_min(0)
-    return float((upper - lower + 2 / (1 - level) * outside).mean())
-
-
-def miscalibration_area(posterior: RowPosterior, y: Values) -> float:
-    """Area between the calibration curve and the diagonal, 0 (perfect) to 0.5."""
-    pit = cdf(posterior, y)
-    below = pit
-    if isinstance(posterior, MixturePosterior) and posterior.has_atoms:
-        below = pit - log_mass(posterior, torch.nextafter(y, torch.full_like(y, -math.inf)), y).exp()
-    levels, observed = calibration_curve(pit, below=below)
-    return float(torch.trapezoid((observed - levels).abs(), levels))
-
-
-def calibration_curve(pit: Tensor, points: int = 101, below: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Nominal levels of central intervals and the share of rows inside each.
-
-    A value on an atom lies at all probabilities from `below` to `pit` alike (Czado et al. 2009,
-    doi:10.1111/j.1541-0420.2009.01191.x), and is inside by the share of them that is.
-
-    Args:
-        pit: the predictive cumulative probability at each measured value (any shape), see `posteriors.cdf`.
-        points: number of levels from 0 to 1.
-        below: the probability of less than the measured value, where that is less than `pit`.
-
-    >>> levels, observed = calibration_curve(torch.tensor([0.5, 0.9]), points=3)
-    >>> observed
-    tensor([0.5000, 0.5000, 1.0000])
-    """
-    levels = torch.linspace(0, 1, points, dtype=pit.dtype)
-    pit = pit.reshape(-1, 1)
-    start = pit if below is None else below.reshape(-1, 1)
-    inside = ((2 * pit - 1).abs() <= levels + 1e-12).to(pit)
-    overlap = torch.minimum(pit, (1 + levels) / 2) - torch.maximum(start, (1 - levels) / 2)
-    jump = pit - start
-    inside = torch.where(jump > 0, overlap.clamp_min(0) / torch.where(jump > 0, jump, 1.0), inside)
-    return levels, inside.mean(dim=0)
-
-
-def summary(posterior: RowPosterior, y: Values, level: float = 0.9) -> dict[str, float]:
-    """Every metric by name; coverage, width and interval score at that level."""
-    return {
-        "mae": mae(posterior, y),
-        "rmse": rmse(posterior, y),
-        "nll": nll(posterior, y),
-        "crps": crps(posterior, y),
-        "coverage": coverage(posterior, y, level),
-        "width": width(posterior, level),
-        "interval_score": interval_score(posterior, y, level),
-        "miscalibration_area": miscalibration_area(posterior, y),
-    }
+    return upper - lower + 2 / (1 - level) * outside
 
 
 def _pinball(posterior: CalibratedPosterior, y: Values) -> Values:
