@@ -31,6 +31,7 @@ _public = {
     "Mixture": "mfmat.stacks",
     "MultiTask": "mfmat.stacks",
     "Pooled": "mfmat.stacks",
+    "Scaling": "mfmat.calibrators",
     "Schema": "mfmat.schema",
     "SparseGP": "mfmat.experts",
     "Surrogate": "mfmat.surrogate",

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mfmat.gates import FittedGate
 from mfmat.learner import Facts, FittedModel, StackModel
-from mfmat.posteriors import CalibratedPosterior, MixturePosterior
+from mfmat.posteriors import CalibratedPosterior, MixturePosterior, components
+from mfmat.rescaling import at_target, stretch
 from mfmat.types import Covariance, Flags, Rows
 
 
@@ -52,7 +53,7 @@ class GatedModel(StackModel):
         covariances = torch.stack([covariance for _, covariance in answers])
         noise = torch.stack([model.noise(X) for model in self.models]) * ~observed
         spreads = (covariances.diagonal(dim1=-2, dim2=-1) + noise).sqrt()
-        return mix(means, self._rescale(X, covariances), self._weigh(X, spreads))
+        return mix(means, stretch(covariances, self._scales(X)), self._weigh(X, spreads))
 
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; the mean over the members."""
@@ -89,7 +90,7 @@ class GatedModel(StackModel):
         parts = [components(posterior) for posterior in said]
         shares = torch.cat([own * weights[k] for k, (_, _, own) in enumerate(parts)])
         means, covariances = (torch.cat([part[i] for part in parts]) for i in (0, 1))
-        covariances = self._rescale(X, covariances)
+        covariances = stretch(covariances, self._scales(X))
         if isinstance(observation_noise, Tensor):
             covariances = covariances + torch.diag_embed(observation_noise[..., 0].expand(means.shape[1:]))
         posterior = MixturePosterior(means, covariances, shares)
@@ -100,13 +101,7 @@ class GatedModel(StackModel):
         return torch.stack([model.posterior(X, None, True).variance[..., 0].sqrt() for model in self.models])
 
     def _scales(self, X: Rows) -> Tensor:
-        """The factor on the standard deviation of each row (b x q)."""
-        at_target = X[..., -1].round() == len(self.fitted_gates) - 1
-        return torch.where(at_target, X.new_tensor(self.facts["scale"]), X.new_ones(()))
-
-    def _rescale(self, X: Rows, covariances: Tensor) -> Tensor:
-        scales = self._scales(X)
-        return covariances * scales.unsqueeze(-1) * scales.unsqueeze(-2)
+        return at_target(X, self.facts["scale"], len(self.fitted_gates))
 
     def _weigh(self, X: Rows, spreads: Tensor) -> Tensor:
         return self._route(X, [gate.weights(X, spreads) for gate in self.fitted_gates])
@@ -132,14 +127,3 @@ def mix(means: Tensor, covariances: Tensor, weights: Tensor) -> tuple[Tensor, Co
     """
     moments = MixturePosterior(means, covariances, weights).distribution
     return moments.mean, moments.covariance_matrix
-
-
-def components(posterior: GPyTorchPosterior | CalibratedPosterior) -> tuple[Tensor, Tensor, Tensor]:
-    """Means (K x b x q), covariances and weights of what a posterior is a mixture of; calibration is left out."""
-    if isinstance(posterior, CalibratedPosterior):
-        return components(posterior.base)  # type: ignore[arg-type]
-    if isinstance(posterior, MixturePosterior):
-        return posterior.means, posterior.covariances, posterior.weights
-    mean = posterior.mean[..., 0].unsqueeze(0)
-    covariance = posterior.distribution.covariance_matrix.unsqueeze(0)
-    return mean, covariance, torch.ones_like(mean)

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
-from torch.distributions import Normal
 
 from mfmat.data import Data
 from mfmat.gates import Evidence, FittedGate
 from mfmat.learner import FittedModel
-from mfmat.posteriors import CalibratedPosterior, MixturePosterior
-from mfmat.stacks.gated import components
-from mfmat.stacks.rescaling import learn_scale
-
-FLOOR = 1e-3
-"""Share of a broad distribution that is mixed into every member's density of a row."""
-BROAD = 3.0
-"""Standard deviation of that distribution, in standard deviations of the source."""
-WINDOW = 0.1
-"""Half the width over which densities are averaged where a member has an atom, in the same units."""
+from mfmat.posteriors import components
+from mfmat.rescaling import FLOOR, learn_scale, score_pools
 
 Asked = Sequence[tuple[Tensor, Sequence[FittedModel]]]
 """Rows (positions in the data), and the K models that are asked about them."""
-Said = GPyTorchPosterior | CalibratedPosterior
 
 
 def gather(data: Data, asked: Asked, members: int, *, rescale: bool = False) -> Evidence:
@@ -45,40 +33,14 @@ def gather(data: Data, asked: Asked, members: int, *, rescale: bool = False) -> 
         spreads = torch.cat([torch.stack([p.variance[:, 0, 0].sqrt() for p in own], dim=1) for own in said])
         labels = data.classes.get(int(data.fidelity[rows[0]]))
         if labels is None:
-            score = _scorer(data, [at for at, _ in asked], said)
+            pools = [[components(posterior) for posterior in own] for own in said]
+            y = [data.Y[at].unsqueeze(1) for at, _ in asked]
+            score = score_pools(pools, y, data.standards()[int(data.fidelity[rows[0]])])
             scale = learn_scale(score) if rescale else 1.0
             return Evidence(X, score(scale), spreads, views, scale)
         found = [torch.stack([model.probabilities(data.X[at].unsqueeze(1)) for model in own]) for at, own in asked]
     chances = torch.cat(found, dim=1)[:, torch.arange(len(rows)), 0, data.Y[rows, 0].round().long()].T
     return Evidence(X, ((1 - FLOOR) * chances + FLOOR / len(labels)).log(), spreads, views)
-
-
-def _scorer(data: Data, folds: Sequence[Tensor], said: Sequence[Sequence[Said]]) -> Callable[[float], Tensor]:
-    """Logarithms of densities (n x K) by the factor on standard deviations.
-
-    A floor keeps one row from deciding alone.
-    """
-    centre, spread = data.standards()[int(data.fidelity[folds[0][0]])]
-    y = data.Y[torch.cat(list(folds))].unsqueeze(1)
-    broad = Normal(centre, BROAD * spread).log_prob(y[..., 0]) + math.log(FLOOR)
-    # Not one tensor a member: in a fold without a value at its floor, a hurdle has fewer components.
-    parts = [[components(posterior) for posterior in own] for own in said]
-    atoms = any(bool((covariances == 0).any()) for own in parts for _, covariances, _ in own)
-    window = WINDOW * spread
-
-    def score(scale: float) -> Tensor:
-        found = []
-        for own, measured in zip(parts, y.split([len(at) for at in folds]), strict=True):
-            pools = [MixturePosterior(means, covariances * scale**2, weights) for means, covariances, weights in own]
-            if atoms:
-                masses = [pool.log_mass(measured - window, measured + window) for pool in pools]
-                densities = [mass - math.log(2 * window) for mass in masses]
-            else:
-                densities = [pool.log_density(measured) for pool in pools]
-            found.append(torch.stack([density[:, 0, 0] for density in densities], dim=1))
-        return torch.logaddexp(torch.cat(found) + math.log(1 - FLOOR), broad)
-
-    return score
 
 
 def describe(names: Sequence[str], gate: FittedGate, evidence: Evidence) -> list[str]:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mfmat.data import at_fidelity
 from mfmat.learner import Facts, FittedModel, StackModel
-from mfmat.posteriors import CalibratedPosterior, MixturePosterior
-from mfmat.stacks.gated import components, mix
+from mfmat.posteriors import CalibratedPosterior, MixturePosterior, components
+from mfmat.stacks.gated import mix
 from mfmat.types import Covariance, Flags, Rows
 
 SURE = 1e-12
