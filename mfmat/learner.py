@@ -91,6 +91,10 @@ class FittedModel(Model, ABC):
         """
         raise FitError("a model of values", expected="a model of labels", fix='kinds={"source": "label"} in the Schema')
 
+    def held_noise(self) -> Tensor | None:
+        """Noise variance of each of the target's rows (n); None where `joint` is not exactly what follows from rows."""
+        return None
+
     def hidden(self, X: Rows) -> Tensor | None:
         """The units of the last hidden layer (b x q x (d+1) to b x q x h); None of a model that is no network."""
         return None

@@ -10,7 +10,7 @@ import torch
 from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
-from mfmat.calibrators.conformal import CalibratedModel
+from mfmat.calibrators.conformal_model import CalibratedModel
 from mfmat.calibrators.held_out import ask, score
 from mfmat.data import Data
 from mfmat.errors import CalibrationError, FitError, SchemaError

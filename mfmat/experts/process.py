@@ -201,6 +201,12 @@ class GPModel(FittedModel):
             noise = noise * torch.where(self.typical.isnan()[s], self.field(X[..., :-1]).exp(), 1.0)
         return (NOISE_FLOOR + noise) * self.scale[s] ** 2
 
+    def held_noise(self) -> Tensor | None:
+        """See `FittedModel.held_noise`; none where noise was learned from the errors themselves."""
+        source = self.train_X[:, -1].long()
+        at = torch.nonzero(source == len(self.centre) - 1).flatten()
+        return None if self.field is not None else self._noise_of(at).detach() * self.scale[source[at]] ** 2
+
     def solve(self, B: Tensor) -> Tensor:
         """See `FittedModel.solve`."""
         factor = self._conditioned().factor

@@ -179,6 +179,12 @@ class MultiTaskModel(FittedModel):
         noise = torch.where(self.typical.isnan(), self.log_noise.exp(), self.typical)[s]
         return (NOISE_FLOOR + noise) * self.scale[s] ** 2
 
+    def held_noise(self) -> Tensor | None:
+        """See `FittedModel.held_noise`."""
+        source = self.train_X[:, -1].long()
+        at = torch.nonzero(source == len(self.centre) - 1).flatten()
+        return None if len(self.inducing) else self._noise_of(at).detach() * self.scale[source[at]] ** 2
+
     def solve(self, B: Tensor) -> Tensor:
         """See `FittedModel.solve`."""
         scale = self.scale[self.train_X[:, -1].long()][:, None]

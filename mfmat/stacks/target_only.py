@@ -74,6 +74,10 @@ class TargetOnlyModel(WrappedModel):
         alone = torch.where(target, 0.0, self.scales[fidelity, 1] ** 2)
         return torch.where(target, mean, self.scales[fidelity, 0]), covariance + torch.diag_embed(alone)
 
+    def held_noise(self) -> Tensor | None:
+        """See `FittedModel.held_noise`."""
+        return self.inner.held_noise()
+
     def posterior(self, X: Rows, *args: Any, **kwargs: Any) -> Any:
         """That of the member where all rows are the target's: its mixture, where it has one."""
         at_target = bool((X[..., -1].round() == len(self.scales) - 1).all())

@@ -61,6 +61,7 @@ CASES = {
     "Mixture local": mf.Mixture([mf.GP(), mf.TargetOnly(mf.GP())]),
     "Hurdle": mf.Hurdle(mf.GP()),
     "Scaling": mf.Scaling(mf.Difference([mf.GP()]), folds=4),
+    "Conformal loo": mf.Conformal(mf.TargetOnly(mf.GP()), form="loo"),
     "Conformal cross": mf.Conformal(mf.Difference([mf.GP()]), folds=4),
     "Conformal split": mf.Conformal(mf.TargetOnly(mf.GP()), form="split", folds=2),
     "Conformal refit": mf.Conformal(mf.TargetOnly(mf.GP()), form="refit", folds=4),
@@ -93,7 +94,7 @@ UNBOUNDED = {"GP linear", "BayesianLinear"}
 """Far from the rows a line is ever less certain."""
 DRAWN = {"BNN svi", "BNN nuts"}
 """Their answers are means over a few draws of the weights."""
-NEEDS_HELD_OUT = {"Conformal cross", "Conformal refit", "Conformal split", "Scaling"}
+NEEDS_HELD_OUT = {"Conformal cross", "Conformal refit", "Conformal split", "Conformal loo", "Scaling"}
 EVERY = pytest.mark.parametrize("name", CASES)
 FITS_FEW = pytest.mark.parametrize("name", sorted(set(CASES) - NEEDS_HELD_OUT))
 
