@@ -102,8 +102,8 @@ def test_intervals_hold_as_often_as_they_say(n: int, compounds: int | None) -> N
             lower, upper = interval(model.posterior(SCHEMA.encode(new)[0], observation_noise=True), 0.8)
         y = torch.tensor(new["y"].to_numpy(copy=True)).reshape(-1, 1, 1)
         inside.append(float(((lower <= y) & (y <= upper)).double().mean()))
-    # Guaranteed is 0.6 (jackknife+), about 0.8 expected. Hyperparameters that have seen all rows take a little away: of 30
-    # rows 0.72 are held, by a fit for each compound 0.74, by the process alone 0.72.
+    # Guaranteed is 0.6 (jackknife+), about 0.8 expected. Hyperparameters that have seen all rows take a little away:
+    # with 30 rows 0.72 are held, by a fit for each compound 0.74, by the process alone 0.72.
     assert 0.68 < np.mean(inside) < 0.9
 
 
