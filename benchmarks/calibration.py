@@ -79,10 +79,10 @@ def main() -> None:
     record(
         "calibration",
         tables,
-        says="Coverage at four levels, mean width and score of 90% intervals (in the units of the table), miscalibration "
-        "area with its goal (0.01 + 0.6 / sqrt(rows), about what a right model shows), density and CRPS; held-out rows "
-        "of all folds together. MAPIE's intervals have one width for all rows. The smallest area of ours reaches the "
-        f"goal on {held} of {len(tables)} tables.",
+        says="Coverage at four levels, mean width and score of 90% intervals (in the units of the table), "
+        "miscalibration area with its goal (0.01 + 0.6 / sqrt(rows), about what a right model shows), density and CRPS; held-out "
+        "rows of all folds together. MAPIE's intervals have one width for all rows. The smallest area of ours reaches "
+        f"the goal on {held} of {len(tables)} tables.",
         packages=["mapie", "scikit-learn"],
     )
 
