@@ -21,7 +21,15 @@ LEARNERS = sorted(
     for family in ("experts", "stacks")
     for path in (ROOT / "docs" / family).glob("*.md")
 )
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/quickstart.md", "docs/bad-input.md", "docs/labels.md", *LEARNERS]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/quickstart.md",
+    "docs/bad-input.md",
+    "docs/labels.md",
+    "docs/calibration.md",
+    *LEARNERS,
+]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 MARK = "----- block {} -----"
 
