@@ -191,7 +191,11 @@ def summed(way: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
         levels, observed = calibration_curve(upto, below=below)
         area = float(torch.trapezoid((observed - levels).abs(), levels))
     row |= {"area": round(area, 4), "goal": round(goal(n), 4)}
-    return row | {name: round(float(every[name].mean()), 4) if name in every else None for name in ("nll", "crps")}
+    means = {name: float(every[name].mean()) for name in ("nll", "crps") if name in every}
+    # Where a value is all but impossible, its density is 0.
+    return row | {
+        name: round(means[name], 4) if np.isfinite(means.get(name, np.inf)) else None for name in ("nll", "crps")
+    }
 
 
 if __name__ == "__main__":
