@@ -52,7 +52,6 @@ CASES = {
     "Difference of two": mf.Difference([mf.GP(), mf.GP(kernel="rbf")]),
     "TargetOnly": mf.TargetOnly(mf.GP()),
     "Latent": mf.Latent([mf.GP()]),
-    "Latent hidden": mf.Latent([mf.Ensemble(members=2, hidden=(8,), epochs=2, steps=50)], hidden=2),
     "Latent chained": mf.Latent([mf.GP()], chained=True, draws=4),
     "Pooled": mf.Pooled(mf.GP()),
     "MultiTask": mf.MultiTask(),
