@@ -31,8 +31,7 @@ class Conformal(Learner, kind="conformal"):
     one model instead of one for each fold, and a mixture keeps its shape; no guarantee, but about $1 - \alpha$
     where a fold changes the model little, from some hundred compounds on. `"loo"` is `"cross"` with every compound a
     fold of its own (jackknife+), of a Gaussian process in closed form: one fit, whose hyperparameters have seen all
-    rows. Other sources keep the learner's own
-    intervals.
+    rows. Other sources keep the learner's own intervals.
 
     Args:
         learner: what is calibrated.
@@ -42,8 +41,7 @@ class Conformal(Learner, kind="conformal"):
 
     Raises:
         CalibrationError: fewer than two groups among the target's rows; `"loo"` of what is no exact process; at
-            prediction, a level for which the
-            rows are too few (90% needs 9).
+            prediction, a level for which the rows are too few (90% needs 9).
 
     Barber et al. 2021, doi:10.1214/20-AOS1965; Lei et al. 2018, doi:10.1080/01621459.2017.1307116; Chernozhukov et al.
     2021, doi:10.1073/pnas.2107794118.

@@ -70,22 +70,29 @@ class RefitModel(CalibratedModel):
         return DistributionalPosterior(base, self.scores, self.smooth)
 
 
-class ConformalModel(CalibratedModel):
-    """A fitted model, the members that predicted held-out rows, and those predictions."""
+class ScoredModel(CalibratedModel):
+    """A fitted model with held-out rows, each predicted by a model that had not seen it: which one, `member` says."""
 
     member: Codes
 
-    def __init__(self, inner: FittedModel, members: Sequence[FittedModel], heldout: Tensor, member: Codes) -> None:
-        # The split form has one model, which is not stored twice.
-        super().__init__(inner, heldout, members=[None if model is inner else model.facts for model in members])
-        self.members = torch.nn.ModuleList([torch.nn.Module() if model is inner else model for model in members])
-        self._scored = list(members)
+    def __init__(self, inner: FittedModel, heldout: Tensor, member: Codes, **facts: Any) -> None:
+        super().__init__(inner, heldout, **facts)
         self.register_buffer("member", member)
 
     @property
     def scores(self) -> Tensor:
         """Distance of each held-out value from its predicted median, in predicted standard deviations (n)."""
         return (self.heldout[:, 1] - self.heldout[:, 2]).abs() / self.heldout[:, 4]
+
+
+class ConformalModel(ScoredModel):
+    """A fitted model, the members that predicted held-out rows, and those predictions."""
+
+    def __init__(self, inner: FittedModel, members: Sequence[FittedModel], heldout: Tensor, member: Codes) -> None:
+        # The split form has one model, which is not stored twice.
+        super().__init__(inner, heldout, member, members=[None if model is inner else model.facts for model in members])
+        self.members = torch.nn.ModuleList([torch.nn.Module() if model is inner else model for model in members])
+        self._scored = list(members)
 
     def calibrate(self, base: RowPosterior, X: Rows) -> CalibratedPosterior:
         """See `CalibratedModel.calibrate`."""

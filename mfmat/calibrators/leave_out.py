@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mfmat.calibrators.conformal_model import CalibratedModel
+from mfmat.calibrators.conformal_model import ScoredModel
 from mfmat.calibrators.held_out import score
 from mfmat.data import Data
 from mfmat.errors import CalibrationError
@@ -98,26 +98,19 @@ def leave_out(model: FittedModel, data: Data) -> JackknifeModel:
     return JackknifeModel(model, heldout, member, blocks).eval()
 
 
-class JackknifeModel(CalibratedModel):
+class JackknifeModel(ScoredModel):
     """A fitted process, what it would have said of each row, and how to leave compounds out of new answers."""
 
-    member: Tensor
     places: Tensor
     gains: Tensor
     shifts: Tensor
     held: Tensor
 
     def __init__(self, inner: FittedModel, heldout: Tensor, member: Tensor, blocks: Blocks) -> None:
-        super().__init__(inner, heldout)
-        self.register_buffer("member", member)
+        super().__init__(inner, heldout, member)
         for name in ("places", "gains", "shifts"):
             self.register_buffer(name, getattr(blocks, name))
         self.register_buffer("held", blocks.X)
-
-    @property
-    def scores(self) -> Tensor:
-        """Distance of each value from its median without its compound, in standard deviations (n)."""
-        return (self.heldout[:, 1] - self.heldout[:, 2]).abs() / self.heldout[:, 4]
 
     def calibrate(self, base: RowPosterior, X: Rows) -> CalibratedPosterior:
         """See `CalibratedModel.calibrate`: jackknife+, each compound a fold of its own."""
