@@ -13,6 +13,7 @@ import argparse
 import time
 import warnings
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ TABLES: dict[str, tuple[str, Learner]] = {
 }
 """Tables and the learner that is mended; of several sources the target alone."""
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+ENOUGH = 30
+"""Rows of a family whose coverage is told."""
 GRID = np.linspace(0.05, 0.95, 19)
 """Levels at which MAPIE's miscalibration area is taken."""
 FOLDS, INNER, CHUNK = 5, 5, 512
@@ -80,11 +83,13 @@ def main() -> None:
     names = parser.parse_args().data
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    tables = {name: measure(*TABLES[name]) for name in names}
+    measured = {name: measure(*TABLES[name]) for name in names}
+    tables = {name: ways for name, (ways, _) in measured.items()}
+    families = {f"{name}, 90% intervals by family": rows for name, (_, rows) in measured.items() if rows}
     held = sum(all(row["area"] <= row["goal"] for row in rows if row["way"] in best(rows)) for rows in tables.values())
     record(
         "calibration",
-        tables,
+        tables | families,
         says=SAYS.format(held=held, tables=len(tables)),
         packages=["mapie", "scikit-learn"],
     )
@@ -96,11 +101,13 @@ def best(rows: list[dict[str, Any]]) -> list[str]:
     return [min(ours, key=lambda row: row["area"])["way"]]
 
 
-def measure(name: str, learner: Learner) -> list[dict[str, Any]]:
-    """A row for each way of mending, from all folds together."""
+def measure(name: str, learner: Learner) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A row for each way of mending, from all folds together, and one for each family of compounds."""
     table, schema = mf.datasets.load(name)
-    data = schema.data(table)
+    anions = mf.ChemicalGroups(next(f.columns[0] for f in schema.featurizers if isinstance(f, mf.Composition)))
+    data = replace(schema, metadata=anions).data(table)
     data = data.take(data.fidelity == data.target)
+    groups = anions.names(table)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for fold in data.split(FOLDS, 0):
         rest = data.without(fold)
@@ -110,19 +117,36 @@ def measure(name: str, learner: Learner) -> list[dict[str, Any]]:
         shared = time.perf_counter() - start
         X, y = data.X[fold].unsqueeze(1), data.Y[fold].unsqueeze(1)
         for way, model in mended(learner, rest, inner, fitted).items():
-            found[way].append(scores(model, X, y) | {"s": shared})
-        found["MAPIE CV+"].append(by_mapie(fitted, rest, inner, X, y))
+            found[way].append(scores(model, X, y) | {"s": shared, "group": groups[data.rows[fold]]})
+        found["MAPIE CV+"].append(by_mapie(fitted, rest, inner, X, y) | {"group": groups[data.rows[fold]]})
         print(name, len(found["as it is"]), "of", FOLDS, flush=True)
-    return [summed(way, parts) for way, parts in found.items()]
+    return [summed(way, parts) for way, parts in found.items()], by_group(found)
+
+
+def by_group(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Coverage of 90% intervals in each family of compounds with enough rows to tell."""
+    names = np.concatenate([part["group"] for part in found["as it is"]])
+    inside = {way: np.concatenate([part["in 90%"] for part in parts]) for way, parts in found.items()}
+    families, counts = np.unique(names.astype(str), return_counts=True)
+    return [
+        {"family": family, "rows": int(count)}
+        | {way: round(float(held[names == family].mean()), 3) for way, held in inside.items()}
+        for family, count in zip(families, counts, strict=True)
+        if count >= ENOUGH
+    ]
 
 
 def mended(learner: Learner, rest: Data, inner: list[Tensor], fitted: list[FittedModel]) -> dict[str, FittedModel]:
     """Every way of ours, on the same fits."""
+    family = next(iter(rest.metadata))
     ways: dict[str, Any] = {
         "Scaling": mf.Scaling(learner, folds=INNER, seed=1),
         "Scaling isotonic": mf.Scaling(learner, form="isotonic", folds=INNER, seed=1),
         "Conformal cross": mf.Conformal(learner, folds=INNER, seed=1),
+        "Conformal cross scaled": mf.Conformal(learner, score="scaled", folds=INNER, seed=1),
+        "Conformal cross by family": mf.Conformal(learner, by=family, folds=INNER, seed=1),
         "Conformal refit": mf.Conformal(learner, form="refit", folds=INNER, seed=1),
+        "Conformal refit by family": mf.Conformal(learner, form="refit", by=family, folds=INNER, seed=1),
     }
     found = {"as it is": fitted[0]} | {way: recipe.calibrate(rest, inner, fitted) for way, recipe in ways.items()}
     if isinstance(learner, mf.GP):
@@ -179,7 +203,7 @@ def by_mapie(
 
 def summed(way: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
     """A row of the table."""
-    every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "s"}
+    every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name not in ("s", "group")}
     n = len(every["width"])
     row: dict[str, Any] = {"way": way, "rows": n}
     row |= {f"inside {level:.0%}": round(float(every[f"in {level:.0%}"].mean()), 3) for level in LEVELS}

@@ -39,6 +39,7 @@ class Data:
         skipped: what was left out with `on_error="skip"`.
         classes: of each fidelity whose values are labels, the names that its Y (0, 1, ...) stands for.
         floor: the smallest value that the target can have and often has exactly; None where nothing is said.
+        metadata: the column of X that each feature which no learner sees has, by name.
     """
 
     X: Tensor
@@ -56,6 +57,7 @@ class Data:
     skipped: tuple[Problem, ...] = ()
     classes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     floor: float | None = None
+    metadata: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -123,20 +125,23 @@ class Data:
             )
         return kinds.pop()
 
-    def split(self, folds: int, seed: int) -> list[Tensor]:
-        """Positions of the target rows to hold out in each fold; a group is never divided.
+    def split(self, folds: int, seed: int, fidelity: int | None = None) -> list[Tensor]:
+        """Positions of the rows of one source, the target unless named, to hold out in each fold.
 
-        With fewer groups than folds there is one fold a group.
+        A group is never divided; with fewer groups than folds there is one fold a group.
         """
-        target = torch.nonzero(self.fidelity == self.target).flatten()
+        target = torch.nonzero(self.fidelity == (self.target if fidelity is None else fidelity)).flatten()
         groups, member = torch.unique(self.groups[target], return_inverse=True)
         order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
         fold = order.argsort()[member] % min(folds, max(len(groups), 1))
         return [target[fold == k] for k in range(min(folds, len(groups)))]
 
-    def atoms(self) -> Tensor:
-        """Values that many rows of the target, 5% of them and two at least, have exactly, in ascending order."""
-        target = self.Y[self.fidelity == self.target, 0]
+    def atoms(self, fidelity: int | None = None) -> Tensor:
+        """Values that many rows of a source (the target unless named) have exactly, in ascending order.
+
+        Many are 5% of them, and two at least.
+        """
+        target = self.Y[self.fidelity == (self.target if fidelity is None else fidelity), 0]
         values, counts = target.unique(return_counts=True)
         often: Tensor = values[counts >= max(2.0, OFTEN * len(target))]
         return often

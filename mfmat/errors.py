@@ -65,6 +65,20 @@ def warn(category: type[MfmatWarning], came: str, *, expected: str, fix: str) ->
     warnings.warn(f"got {came}; expected {expected}; try: {fix}", category, stacklevel=level)
 
 
+def check_choice(option: str, value: object, choices: Sequence[str]) -> None:
+    """Nothing, for an option that is one of its choices.
+
+    Raises:
+        SchemaError: it is not.
+    """
+    if value not in choices:
+        raise SchemaError(
+            f"{option}={value!r}",
+            expected=f"one of {', '.join(map(repr, choices))}",
+            fix=f"{option}={choices[0]!r}",
+        )
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with one cell of a table.

@@ -72,7 +72,7 @@ class Inputs(Scaling):
         z = z + (columns - inside) / self.scale[:, None]
         # Squares of what is farther are infinite, and nothing is told apart there.
         z = z.clamp(-FAR, FAR)
-        return (z / (1 + (z / REACH).square()).sqrt()).T.reshape(x.shape)
+        return (z / (1 + (z / REACH).square()).sqrt()).T.reshape(x.shape).masked_fill(self.outside, 0.0)
 
 
 class Trunk(torch.nn.Module):

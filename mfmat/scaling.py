@@ -12,7 +12,7 @@ class Scaling(torch.nn.Module):
     r"""Standardised columns, $z = (x - c) / s$ with the mean c and the standard deviation s of the rows.
 
     A constant column gets its view's median s, so that it takes part as soon as a new row differs in it (an
-    element not seen before).
+    element not seen before). Columns of no view (a material's id, metadata) become 0.
 
     Args:
         views: each view's columns.
@@ -21,12 +21,17 @@ class Scaling(torch.nn.Module):
 
     centre: Tensor
     scale: Tensor
+    outside: Tensor
 
     def __init__(self, views: Mapping[str, slice], width: int) -> None:
         super().__init__()
         self.views = dict(views)
         self.register_buffer("centre", torch.zeros(width).double())
         self.register_buffer("scale", torch.ones(width).double())
+        outside = torch.ones(width, dtype=torch.bool)
+        for view in self.views.values():
+            outside[view] = False
+        self.register_buffer("outside", outside, persistent=False)
 
     def measure(self, X: Tensor) -> None:
         """Learn c and s (n x d)."""
@@ -44,4 +49,4 @@ class Scaling(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows (b x q x d), in the same shape."""
-        return (x - self.centre) / self.scale
+        return ((x - self.centre) / self.scale).masked_fill(self.outside, 0.0)

@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mfmat.cells import find_levels, find_missing, is_missing, make_problem, read_labels, read_numbers
+from mfmat.cells import find_levels, find_missing
 from mfmat.data import Data, material_keys
 from mfmat.errors import MfmatWarning, Problem, SchemaError, TableError, UnknownNameError, nearest, warn
 from mfmat.features.featurizer import Featurizer
+from mfmat.identities import number_names, number_rows
 from mfmat.posteriors import RowPosterior, interval, quantile
+from mfmat.readings import read_noise, read_values
 from mfmat.replicates import merge
 from mfmat.sources import check_costs, check_kinds, order_sources, read_fidelities
 from mfmat.values import Value
@@ -49,10 +51,12 @@ class Schema(Value, kind="schema"):
             read off the table, or given in place of `"label"`.
         floor: the smallest value that the target can have and often has exactly, such as the gap 0 of metals; left
             out, a smallest value that 5% of its rows share is taken for one where that matters (`Hurdle`).
+        metadata: a featurizer or several whose features travel with the rows and that no learner sees: groups and
+            weights for a calibrator, by the feature's name. A table to predict may lack their columns.
 
     Raises:
-        SchemaError: costs missing, negative or not numbers; an unknown target; inputs that share a view; a kind
-            of an unknown source; a floor that is no number.
+        SchemaError: costs missing, negative or not numbers; an unknown target; inputs that share a view, metadata
+            that share a feature; a kind of an unknown source; a floor that is no number.
 
     >>> from mfmat.features import Composition
     >>> schema = Schema(Composition("formula"), value="gap", source="method", costs={"pbe": 1, "exp": 400})
@@ -71,10 +75,13 @@ class Schema(Value, kind="schema"):
     unit: str = ""
     kinds: Mapping[str, str | tuple[str, ...]] | None = None
     floor: float | None = None
+    metadata: Featurizer | tuple[Featurizer, ...] = ()
 
     def __post_init__(self) -> None:
         inputs = self.inputs if isinstance(self.inputs, Featurizer) else tuple(self.inputs)
         object.__setattr__(self, "inputs", inputs)
+        metadata = (self.metadata,) if isinstance(self.metadata, Featurizer) else tuple(self.metadata)
+        object.__setattr__(self, "metadata", metadata)
         object.__setattr__(self, "costs", check_costs(self.costs, self.source, self.value))
         order_sources(tuple(self.prices), self.target)
         object.__setattr__(self, "kinds", check_kinds(self.kinds, self.sources))
@@ -82,13 +89,8 @@ class Schema(Value, kind="schema"):
             if not isinstance(self.floor, numbers.Real) or not math.isfinite(self.floor):
                 raise SchemaError(f"floor={self.floor!r}", expected="a finite number", fix="floor=0.0, or leave it out")
             object.__setattr__(self, "floor", float(self.floor))
-        names = [name for featurizer in self.featurizers for name in featurizer.views]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise SchemaError(
-                f"two inputs with the view {min(twice)!r}",
-                expected="views of different names",
-                fix="give each input its own columns or its own name",
-            )
+        _check_distinct([name for each in self.featurizers for name in each.views], "inputs with the view")
+        _check_distinct([name for each in self._metadata for name in _features(each)], "metadata with the feature")
 
     @classmethod
     def from_wide(
@@ -141,8 +143,10 @@ class Schema(Value, kind="schema"):
         """This schema with what it leaves open (levels of categories, classes of labels) read off the table."""
         self._require(table, [column for f in self.featurizers for column in f.columns])
         settled = tuple(featurizer.settle(table) for featurizer in self.featurizers)
+        metadata = tuple(each.settle(table) if _has(table, each) else each for each in self._metadata)
         kinds = {name: self._classes(table, name) if kind == "label" else kind for name, kind in self._kinds.items()}
-        return replace(self, inputs=settled[0] if isinstance(self.inputs, Featurizer) else settled, kinds=kinds)
+        inputs = settled[0] if isinstance(self.inputs, Featurizer) else settled
+        return replace(self, inputs=inputs, kinds=kinds, metadata=metadata)
 
     def classes(self, source: str | None = None) -> tuple[str, ...] | None:
         """The classes of a source (the target unless named) whose kind is a label; None for values."""
@@ -170,13 +174,14 @@ class Schema(Value, kind="schema"):
             TableError: a missing column, an empty table, or cells that cannot be read (all are named).
         """
         columns = [self.value, self.source, self.noise, self.material, self.group]
+        columns += [column for each in self._metadata for column in each.columns]
         self._require(table, [column for column in columns if column])
         schema = self.settle(table)
         X, problems = schema._features(table)
         fidelity, unknown = read_fidelities(table, self.source, self.sources)
         classes = {i: found for i, name in enumerate(self.sources) if (found := schema.classes(name))}
-        values, not_numbers = _values(table[self.value], fidelity, classes)
-        noise, bad_noise = _noise(table, self.noise)
+        values, not_numbers = read_values(table[self.value], fidelity, classes)
+        noise, bad_noise = read_noise(table, self.noise)
         nameless = [p for column in (self.material, self.group) if column for p in find_missing(table[column])]
         problems = problems + unknown + not_numbers + bad_noise + nameless
         good = _keep(len(table), problems, on_error)
@@ -196,6 +201,7 @@ class Schema(Value, kind="schema"):
             rows=torch.from_numpy(good[merged.first]),
             counts=torch.from_numpy(merged.counts),
             material=schema.material_column,
+            metadata=schema.metadata_columns,
             skipped=tuple(problems),
             classes=classes,
             floor=self.floor,
@@ -273,9 +279,25 @@ class Schema(Value, kind="schema"):
         return classes
 
     @property
+    def metadata_columns(self) -> dict[str, int]:
+        """The column of X that each feature of the metadata has."""
+        names = [name for each in self._metadata for name in _features(each)]
+        return {name: self._width + i for i, name in enumerate(names)}
+
+    @property
     def material_column(self) -> int | None:
         """The column of X that names the material; None where all inputs together do."""
-        return max(view.stop for view in self.views.values()) if self.material else None
+        if not self.material and not self.metadata:
+            return None
+        return self._width + len(self.metadata_columns)
+
+    @property
+    def _width(self) -> int:
+        return int(max(view.stop for view in self.views.values()))
+
+    @property
+    def _metadata(self) -> tuple[Featurizer, ...]:
+        return (self.metadata,) if isinstance(self.metadata, Featurizer) else self.metadata
 
     def _features(self, table: pd.DataFrame) -> tuple[Tensor, list[Problem]]:
         if table.empty:
@@ -287,8 +309,17 @@ class Schema(Value, kind="schema"):
             block, bad = featurizer.encode(table)
             blocks.append(block)
             problems += bad
+        inputs = np.concatenate(blocks, axis=1)
+        for each in self._metadata:
+            known = _has(table, each)
+            block, bad = each.encode(table) if known else (np.full((len(table), len(_features(each))), np.nan), [])
+            blocks.append(block)
+            problems += bad
         if self.material:
-            blocks.append(_identities(table, self.material))
+            blocks.append(number_names(table, self.material))
+        elif self.metadata:
+            # Equal inputs are one material, whatever the metadata say.
+            blocks.append(number_rows(inputs))
         return torch.from_numpy(np.concatenate(blocks, axis=1)), problems
 
     def _groups(self, table: pd.DataFrame, keys: Tensor, good: NDArray[np.int64]) -> Tensor:
@@ -316,38 +347,21 @@ class Schema(Value, kind="schema"):
                 )
 
 
-def _values(
-    column: pd.Series, fidelity: NDArray[np.int64], classes: Mapping[int, tuple[str, ...]]
-) -> tuple[NDArray[np.float64], list[Problem]]:
-    if not classes:
-        return read_numbers(column)
-    values, problems = np.full(len(column), np.nan), []
-    for i in np.unique(fidelity[fidelity >= 0]).tolist():
-        rows = np.flatnonzero(fidelity == i)
-        part = column.iloc[rows]
-        values[rows], bad = read_labels(part, classes[i]) if i in classes else read_numbers(part)
-        problems += [replace(problem, position=int(rows[problem.position])) for problem in bad]
-    return values, problems
+def _features(featurizer: Featurizer) -> list[str]:
+    return [name for features in featurizer.views.values() for name in features]
 
 
-def _noise(table: pd.DataFrame, column: str | None) -> tuple[NDArray[np.float64], list[Problem]]:
-    if column is None:
-        return np.full(len(table), np.nan), []
-    noise, problems = read_numbers(table[column])
-    problems = [problem for problem in problems if not is_missing(problem.value)]
-    negative = np.flatnonzero(noise < 0).tolist()
-    return noise, problems + [make_problem(table[column], i, "a negative standard deviation") for i in negative]
+def _has(table: pd.DataFrame, featurizer: Featurizer) -> bool:
+    return all(column in table.columns for column in featurizer.columns)
 
 
-def _identities(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    # Rows without an id are new materials, each its own.
-    new = -1.0 - np.arange(len(table), dtype=np.float64)[:, None]
-    if column not in table.columns:
-        return new
-    hashes = pd.util.hash_array(table[column].astype(str).to_numpy(dtype=object))
-    # 52 bits are what a float holds exactly.
-    named = (hashes >> np.uint64(12)).astype(np.float64)[:, None]
-    return np.where(table[column].isna().to_numpy()[:, None], new, named)
+def _check_distinct(names: Sequence[str], what: str) -> None:
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SchemaError(
+            f"two {what} {min(twice)!r}",
+            expected="different names",
+            fix="give each featurizer its own columns or its own name",
+        )
 
 
 def _keep(n: int, problems: list[Problem], on_error: OnError) -> NDArray[np.int64]:

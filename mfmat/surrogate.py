@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +14,19 @@ from torch import Tensor
 
 from mfmat import saving
 from mfmat.auto import Auto
-from mfmat.calibrators.held_out import COLUMNS, LEVEL
-from mfmat.data import Data, material_keys
+from mfmat.card import digest, make_card, predict_golden
+from mfmat.data import Data
 from mfmat.draws import draw
 from mfmat.errors import MfmatWarning, SavedFileError, SchemaError, warn
 from mfmat.explanation import influences
-from mfmat.learner import FittedModel, Learner
-from mfmat.metrics import calibration_curve
+from mfmat.learner import FittedModel, Learner, part
+from mfmat.novelty import Novelty, warn_outside
 from mfmat.schema import OnError, Schema
 
 CHUNK = 1024
 """Rows predicted at a time: their covariance with some thousand training rows stays near the processor."""
-GOLDEN = 5
-"""Rows whose predictions are saved with a surrogate and compared when it is loaded."""
+NOVELTY = "novelty."
+"""What names its tensors in a saved file."""
 
 
 class FewRowsWarning(MfmatWarning):
@@ -52,6 +47,8 @@ class Surrogate:
         model: the BoTorch model; `model.posterior(X)` takes b x q x (d+1), see `Schema.encode`.
         card: what is known about it, as JSON: provenance, held-out predictions, metrics.
         data: the rows that it was fitted to; None where it was loaded.
+        measured: how unlike the target's measured compounds a row is; None where nothing was held out to calibrate
+            by, and of files saved before it was kept.
 
     >>> import pandas as pd, mfmat as mf
     >>> table = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "y": [0.1, 0.9, 2.1, 2.9]})
@@ -65,6 +62,7 @@ class Surrogate:
     model: FittedModel = field(repr=False)
     card: dict[str, Any] = field(repr=False)
     data: Data | None = field(default=None, repr=False, compare=False)
+    measured: Novelty | None = field(default=None, repr=False, compare=False)
 
     def predict(
         self,
@@ -78,6 +76,8 @@ class Surrogate:
         """Median, mean, std, lower and upper of a new measurement for each row, the index kept.
 
         Of a source whose kind is a label: the most probable `label`, and `p_` and its name for each class.
+        `OutsideWarning` names rows of new measurements of the target that are unlike all compounds that the intervals
+        were calibrated on; about 1% of calls whose rows are all like them warn, too (`mfmat.novelty`).
 
         Args:
             table: n rows with the schema's input columns; others are ignored.
@@ -94,6 +94,8 @@ class Surrogate:
         index = table.index[rows]
         if self.schema.classes(source):
             return self._predict_labels(X, index, source)
+        if noise and self.measured and self.schema.fidelity(source) == len(self.schema.sources) - 1:
+            warn_outside(self.measured, X, index, self.schema.sources[-1])
         with torch.no_grad():
             parts = [
                 self.schema.decode(self.model.posterior(chunk, observation_noise=noise), index[at : at + CHUNK], level)
@@ -110,6 +112,36 @@ class Surrogate:
             )
         parts = [self.model.probabilities(chunk)[:, 0] for chunk in X.split(CHUNK)]
         return self.schema.decode_labels(torch.cat(parts), index, source)
+
+    def novelty(self, table: pd.DataFrame, *, on_error: OnError = "raise") -> pd.Series:
+        """A p-value for each row, the index kept: small where it is unlike the target's measured compounds.
+
+        The share of measured compounds that are at least as far from all others as the row is from the nearest of
+        them; beyond the farthest, the tail of their distances (`mfmat.novelty.Novelty`). Of rows like those that
+        were measured one in a hundred has 0.01 or less.
+
+        Args:
+            table: n rows, as for `predict`.
+            on_error: as for `predict`.
+
+        Raises:
+            SchemaError: a surrogate that holds no calibration evidence, or was saved before this was kept.
+            TableError: as `predict`.
+
+        >>> import pandas as pd, mfmat as mf
+        >>> table = pd.DataFrame({"x": range(30), "y": [x % 7 + x / 2 for x in range(30)]})
+        >>> model = mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.Conformal(mf.GP()))
+        >>> model.novelty(pd.DataFrame({"x": [12.0, 900.0]}, index=["near", "far"])).round(3).tolist()
+        [1.0, 0.0]
+        """
+        if self.measured is None:
+            raise SchemaError(
+                "the novelty of rows for a surrogate without calibration evidence",
+                expected="a recipe that holds target compounds out",
+                fix="fit with Auto() to 10 target compounds or more, or with Conformal(...)",
+            )
+        X, rows = self.schema.encode(table, on_error=on_error)
+        return pd.Series(self.measured.p_values(X[:, 0]).numpy(), index=table.index[rows], name="novelty")
 
     def sample(
         self,
@@ -188,7 +220,7 @@ class Surrogate:
                     fix="explain(table, seen=...)",
                 )
             return self.data
-        if _digest(seen) != self.card["provenance"]["table_sha256"]:
+        if digest(seen) != self.card["provenance"]["table_sha256"]:
             raise SchemaError(
                 f"seen, a table of {len(seen)} rows that differs from the one fitted to",
                 expected="the same rows, columns and cells",
@@ -199,7 +231,9 @@ class Surrogate:
     def save(self, path: str | Path) -> None:
         """Write `path` as a folder of JSON and safetensors with checksums; no pickle."""
         head = {"recipe": self.recipe.config(), "schema": self.schema.config(), "facts": self.model.facts}
-        saving.write(path, {**head, **self.card}, self.model.state_dict())
+        novelty = self.measured.state() if self.measured else {}
+        kept = {f"{NOVELTY}{name}": tensor for name, tensor in novelty.items()}
+        saving.write(path, {**head, **self.card}, {**self.model.state_dict(), **kept})
 
     def heldout(self) -> pd.DataFrame | None:
         """Values of held-out rows with what the model that had not seen them said; None where nothing was held out."""
@@ -238,7 +272,8 @@ def fit(
             fix="trust the wide interval, or measure more",
         )
     model = recipe.fit(data)
-    return Surrogate(recipe, schema, model, _card(table, schema, data, model), data)
+    measured = Novelty.of_target(data) if model.evidence() is not None else None
+    return Surrogate(recipe, schema, model, make_card(table, schema, data, model), data, measured)
 
 
 def load(path: str | Path) -> Surrogate:
@@ -253,11 +288,12 @@ def load(path: str | Path) -> Surrogate:
     """
     card, state = saving.read(path)
     recipe, schema = Learner.of(card.pop("recipe")), Schema.of(card.pop("schema"))
-    model = recipe.restore(card.pop("facts"), state)
+    novelty = part(state, NOVELTY)
+    model = recipe.restore(card.pop("facts"), {name: state[name] for name in state if not name.startswith(NOVELTY)})
     kept = {name: entry for name, entry in card.items() if name not in ("format", "aliases")}
-    surrogate = Surrogate(recipe, schema, model, kept)
+    surrogate = Surrogate(recipe, schema, model, kept, measured=Novelty.restore(schema.views, novelty))
     golden = card["golden"]
-    now = _golden(surrogate.schema, model, pd.DataFrame(golden["rows"]))
+    now = predict_golden(surrogate.schema, model, pd.DataFrame(golden["rows"]))
     if not np.allclose(now, golden["predictions"], rtol=1e-6, atol=0):
         raise SavedFileError(
             f"{path}, whose predictions differ from those saved with it",
@@ -265,88 +301,3 @@ def load(path: str | Path) -> Surrogate:
             fix=f"the versions it was saved with: {card['versions']}",
         )
     return surrogate
-
-
-def _golden(schema: Schema, model: FittedModel, rows: pd.DataFrame) -> list[list[float]]:
-    X, _ = schema.encode(rows)
-    # With gradients on, all of it is in double precision, as other machines will find it.
-    posterior = FittedModel.posterior(model, X, observation_noise=True)
-    said: list[list[float]] = torch.cat([posterior.mean, posterior.variance], dim=-1)[:, 0].tolist()
-    return said
-
-
-def _card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel) -> dict[str, Any]:
-    columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
-    rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
-    heldout = _heldout(table, schema, model)
-    target, keys = data.Y[data.fidelity == data.target], material_keys(data.X, data.material)
-    labels = schema.classes()
-    counts = {name: int((data.fidelity == i).sum()) for i, name in enumerate(schema.sources)}
-    return {
-        "versions": {name: version(name) for name in ("mfmat", "torch", "botorch", "gpytorch")}
-        | {"python": platform.python_version()},
-        "provenance": {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "table_sha256": _digest(table),
-            "rows": counts,
-            "replicates": int(data.counts.sum()) - len(data),
-            "skipped": [str(problem) for problem in data.skipped],
-        },
-        "best": {"max": float(target.max()), "min": float(target.min())} if len(target) and not labels else None,
-        "seen": {name: keys[data.fidelity == i].tolist() for i, name in enumerate(schema.sources)},
-        "why": model.facts.get("why", []),
-        "compared": model.facts.get("compared", []),
-        "heldout": heldout,
-        "metrics": _metrics(heldout),
-        "golden": {
-            "rows": [{str(k): _plain(v) for k, v in row.items()} for row in rows.to_dict("records")],
-            "predictions": _golden(schema, model, rows),
-        },
-    }
-
-
-def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[dict[str, Any]]:
-    evidence = model.evidence()
-    if evidence is None:
-        return []
-    columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
-    rows, records = table[columns], []
-    for position, *numbers in evidence.tolist():
-        inputs = {str(name): _plain(cell) for name, cell in rows.iloc[int(position)].items()}
-        said = dict(zip(COLUMNS[1:], numbers, strict=True))
-        records.append({"index": _plain(table.index[int(position)]), "inputs": inputs, **said})
-    return records
-
-
-def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:
-    if not heldout:
-        return {}
-    said = pd.DataFrame(heldout)
-    y, lower, upper = said["y"], said["lower"], said["upper"]
-    levels, observed = calibration_curve(torch.tensor(said["pit"].tolist(), dtype=torch.double))
-    outside = (lower - y).clip(lower=0) + (y - upper).clip(lower=0)
-    return {
-        "mae": float((y - said["median"]).abs().mean()),
-        "rmse": float(((y - said["mean"]) ** 2).mean() ** 0.5),
-        "nll": float(said["nll"].mean()),
-        "crps": float(said["crps"].mean()),
-        "coverage": float(y.between(lower, upper).mean()),
-        "width": float((upper - lower).mean()),
-        "interval_score": float((upper - lower + 2 / (1 - LEVEL) * outside).mean()),
-        "miscalibration_area": float(torch.trapezoid((observed - levels).abs(), levels)),
-    }
-
-
-def _digest(table: pd.DataFrame) -> str:
-    return hashlib.sha256(pd.util.hash_pandas_object(_text(table)).to_numpy().tobytes()).hexdigest()
-
-
-def _text(table: pd.DataFrame) -> pd.DataFrame:
-    return table.astype({name: str for name in table.columns if table[name].dtype == object})
-
-
-def _plain(cell: Any) -> Any:
-    cell = cell.item() if isinstance(cell, np.generic) else cell
-    if isinstance(cell, float) and not math.isfinite(cell):
-        return str(cell)
-    return cell if isinstance(cell, bool | int | float | str) else str(cell)

@@ -1,4 +1,4 @@
-"""Fitted models whose intervals at the target are set by held-out rows."""
+"""Fitted models whose intervals at one source are set by held-out rows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ import torch
 from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
+from mfmat.calibrators.held_out import Score, Scores
+from mfmat.calibrators.relevance import Relevance
 from mfmat.errors import SchemaError
 from mfmat.learner import FittedModel, WrappedModel
-from mfmat.posteriors import CalibratedPosterior, ConformalPosterior, DistributionalPosterior, RowPosterior, quantile
+from mfmat.posteriors import (
+    CalibratedPosterior,
+    ConformalPosterior,
+    DistributionalPosterior,
+    Ends,
+    RowPosterior,
+    ShapedPosterior,
+    quantile,
+)
 from mfmat.types import Codes, Flags, Rows
 
 
@@ -21,17 +31,20 @@ class CalibratedModel(WrappedModel):
 
     heldout: Tensor
 
-    def __init__(self, inner: FittedModel, heldout: Tensor, **facts: Any) -> None:
-        super().__init__(inner, width=inner.facts["width"], sources=inner.facts["sources"], **facts)
+    def __init__(self, inner: FittedModel, heldout: Tensor, fidelity: int | None = None, **facts: Any) -> None:
+        sources = inner.facts["sources"]
+        calibrates = len(sources) - 1 if fidelity is None else fidelity
+        super().__init__(inner, width=inner.facts["width"], sources=sources, calibrates=calibrates, **facts)
         self.register_buffer("heldout", heldout)
 
     @abstractmethod
     def calibrate(self, base: RowPosterior, X: Rows) -> CalibratedPosterior:
-        """What the inner model says of new measurements of the target at X, with calibrated quantiles."""
+        """What the inner model says of new measurements of the source at X, with calibrated quantiles."""
 
     def evidence(self) -> Tensor | None:
         """See `FittedModel.evidence`."""
-        return self.heldout
+        at_target = self.facts["calibrates"] == len(self.facts["sources"]) - 1
+        return self.heldout if at_target else self.inner.evidence()
 
     def posterior(
         self,
@@ -40,63 +53,68 @@ class CalibratedModel(WrappedModel):
         observation_noise: bool | Tensor = False,
         posterior_transform: Callable[[GPyTorchPosterior], GPyTorchPosterior] | None = None,
     ) -> GPyTorchPosterior | CalibratedPosterior:
-        """As the learner's own; new measurements of the target have calibrated quantiles."""
-        base = self.inner.posterior(X, output_indices, observation_noise, posterior_transform)
-        target = X[..., -1].round() == len(self.facts["sources"]) - 1
-        if observation_noise is not True or not bool(target.any()):
-            return base
-        if not bool(target.all()):
+        """As the learner's own; new measurements of the source have calibrated quantiles."""
+        here = X[..., -1].round() == self.facts["calibrates"]
+        if observation_noise is True and bool(here.any()) and not bool(here.all()):
+            source = self.facts["sources"][self.facts["calibrates"]]
             raise SchemaError(
-                "target rows and others in one posterior of new measurements",
-                expected="rows of the target alone, or of the others",
+                f"rows of {source} and of others in one posterior of new measurements",
+                expected=f"rows of {source} alone, or of the others",
                 fix="ask for each source on its own",
             )
-        return self.calibrate(base, X)
-
-
-class RefitModel(CalibratedModel):
-    """A fitted model with what its like, without each fold, said of the fold, and how far out that was."""
-
-    scores: Tensor
-    smooth: Flags
-
-    def __init__(self, inner: FittedModel, heldout: Tensor, scores: Tensor, smooth: Flags) -> None:
-        super().__init__(inner, heldout)
-        self.register_buffer("scores", scores)
-        self.register_buffer("smooth", smooth)
-
-    def calibrate(self, base: RowPosterior, X: Rows) -> CalibratedPosterior:
-        """See `CalibratedModel.calibrate`."""
-        return DistributionalPosterior(base, self.scores, self.smooth)
+        base = self.inner.posterior(X, output_indices, observation_noise, posterior_transform)
+        return self.calibrate(base, X) if observation_noise is True and bool(here.all()) else base
 
 
 class ScoredModel(CalibratedModel):
-    """A fitted model with held-out rows, each predicted by a model that had not seen it: which one, `member` says."""
+    """A fitted model with the scores of held-out rows, and which of them speak for which new row."""
 
+    scores: Tensor
+    smooth: Flags
     member: Codes
 
-    def __init__(self, inner: FittedModel, heldout: Tensor, member: Codes, **facts: Any) -> None:
-        super().__init__(inner, heldout, **facts)
-        self.register_buffer("member", member)
+    def __init__(
+        self, inner: FittedModel, held: Scores, relevance: Relevance, ends: Ends, fidelity: int | None, **facts: Any
+    ) -> None:
+        super().__init__(inner, held.heldout, fidelity, **facts, ends=ends, relevance=relevance.facts)
+        for name in ("scores", "smooth", "member"):
+            self.register_buffer(name, getattr(held, name))
+        self.relevance = relevance
 
-    @property
-    def scores(self) -> Tensor:
-        """Distance of each held-out value from its predicted median, in predicted standard deviations (n)."""
-        return (self.heldout[:, 1] - self.heldout[:, 2]).abs() / self.heldout[:, 4]
+    def by_distance(self, base: RowPosterior, X: Rows, centres: Tensor, spreads: Tensor) -> CalibratedPosterior:
+        """Intervals from scores in units of the spreads (each K x b x q x 1)."""
+        weighing, ends = self.relevance(X), self.facts["ends"]
+        return ConformalPosterior(base, centres, spreads, self.scores, self.member, weighing=weighing, ends=ends)
 
 
 class ConformalModel(ScoredModel):
-    """A fitted model, the members that predicted held-out rows, and those predictions."""
+    """A fitted model, the members that predicted held-out rows, and the scores of these."""
 
-    def __init__(self, inner: FittedModel, members: Sequence[FittedModel], heldout: Tensor, member: Codes) -> None:
-        # The split form has one model, which is not stored twice.
-        super().__init__(inner, heldout, member, members=[None if model is inner else model.facts for model in members])
-        self.members = torch.nn.ModuleList([torch.nn.Module() if model is inner else model for model in members])
-        self._scored = list(members)
+    def __init__(
+        self,
+        inner: FittedModel,
+        members: Sequence[FittedModel | None],
+        held: Scores,
+        relevance: Relevance,
+        *,
+        score: Score,
+        ends: Ends,
+        fidelity: int | None = None,
+    ) -> None:
+        # None is the inner model itself, which is not stored twice.
+        kept = [None if model is None else model.facts for model in members]
+        super().__init__(inner, held, relevance, ends, fidelity, score=score, members=kept)
+        self.members = torch.nn.ModuleList([model or torch.nn.Module() for model in members])
 
     def calibrate(self, base: RowPosterior, X: Rows) -> CalibratedPosterior:
         """See `CalibratedModel.calibrate`."""
-        posteriors = [base if model is self.inner else model.posterior(X, None, True) for model in self._scored]
-        centres = torch.stack([quantile(posterior, 0.5) for posterior in posteriors])
-        spreads = torch.stack([posterior.variance.sqrt() for posterior in posteriors])
-        return ConformalPosterior(base, centres, spreads, self.scores, self.member)
+        kept: Any = zip(self.members, self.facts["members"], strict=True)
+        said: list[Any] = [base if facts is None else model.posterior(X, None, True) for model, facts in kept]
+        if self.facts["score"] == "cdf" and any(isinstance(each, ShapedPosterior) for each in said):
+            each: Any = {"said": said, "members": self.member, "weighing": self.relevance(X)}
+            return DistributionalPosterior(base, self.scores, self.smooth, **each, ends=self.facts["ends"])
+        centres = torch.stack([quantile(posterior, 0.5) for posterior in said])
+        spreads = torch.stack([posterior.variance.sqrt() for posterior in said])
+        # The normal score of a Gaussian is the distance in standard deviations.
+        spreads = torch.ones_like(spreads) if self.facts["score"] == "absolute" else spreads
+        return self.by_distance(base, X, centres, spreads)

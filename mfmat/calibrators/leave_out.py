@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from mfmat.calibrators.conformal_model import ScoredModel
-from mfmat.calibrators.held_out import score
+from mfmat.calibrators.held_out import Score, Scores, score
+from mfmat.calibrators.relevance import Relevance
 from mfmat.data import Data
 from mfmat.errors import CalibrationError
 from mfmat.learner import FittedModel
-from mfmat.posteriors import CalibratedPosterior, ConformalPosterior, RowPosterior, normal, quantile
+from mfmat.posteriors import CalibratedPosterior, Ends, RowPosterior, normal, quantile
 from mfmat.types import Rows
 
 CHUNK = 256
@@ -73,8 +74,8 @@ class Blocks:
         return mean[:n] + shift, (covariance.diagonal()[:n] - added).clamp_min(0)
 
 
-def leave_out(model: FittedModel, data: Data) -> JackknifeModel:
-    """A fitted process with intervals from what it would say of each compound without its rows.
+def leave_out(model: FittedModel, data: Data, by: Score) -> tuple[Blocks, Scores]:
+    """How to leave each of the target's compounds out of a fitted process, and what it would say of them.
 
     Raises:
         CalibrationError: a model whose posterior is not in closed form.
@@ -95,7 +96,8 @@ def leave_out(model: FittedModel, data: Data) -> JackknifeModel:
         spread = variances[member, own] + model.noise(blocks.X.unsqueeze(1))[:, 0]
         said = normal(means[member, own].unsqueeze(-1), spread.reshape(-1, 1, 1))
     heldout = score([said], [at], data)[0]
-    return JackknifeModel(model, heldout, member, blocks).eval()
+    off = (heldout[:, 1] - heldout[:, 2]) / (1.0 if by == "absolute" else heldout[:, 4])
+    return blocks, Scores(heldout, off, torch.ones(len(at), dtype=torch.bool), member)
 
 
 class JackknifeModel(ScoredModel):
@@ -106,8 +108,10 @@ class JackknifeModel(ScoredModel):
     shifts: Tensor
     held: Tensor
 
-    def __init__(self, inner: FittedModel, heldout: Tensor, member: Tensor, blocks: Blocks) -> None:
-        super().__init__(inner, heldout, member)
+    def __init__(
+        self, inner: FittedModel, blocks: Blocks, held: Scores, relevance: Relevance, *, score: Score, ends: Ends
+    ) -> None:
+        super().__init__(inner, held, relevance, ends, None, score=score)
         for name in ("places", "gains", "shifts"):
             self.register_buffer(name, getattr(blocks, name))
         self.register_buffer("held", blocks.X)
@@ -120,4 +124,5 @@ class JackknifeModel(ScoredModel):
             noise = self.inner.noise(X).reshape(1, -1)
         shape = (-1, *quantile(base, 0.5).shape)
         centres, spreads = means.reshape(shape), (variances + noise).sqrt().reshape(shape)
-        return ConformalPosterior(base, centres, spreads, self.scores, self.member)
+        spreads = torch.ones_like(spreads) if self.facts["score"] == "absolute" else spreads
+        return self.by_distance(base, X, centres, spreads)

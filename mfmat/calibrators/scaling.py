@@ -13,7 +13,7 @@ from torch import Tensor
 from mfmat.calibrators.conformal_model import CalibratedModel
 from mfmat.calibrators.held_out import ask, score
 from mfmat.data import Data
-from mfmat.errors import CalibrationError, FitError, SchemaError
+from mfmat.errors import CalibrationError, FitError, check_choice
 from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
 from mfmat.metrics import pit
 from mfmat.posteriors import CalibratedPosterior, MixturePosterior, RecalibratedPosterior, RowPosterior, components
@@ -60,12 +60,7 @@ class Scaling(Learner, kind="scaling"):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise SchemaError(
-                f"form={self.form!r}",
-                expected=f"one of {', '.join(map(repr, FORMS))}",
-                fix='Scaling(..., form="factor")',
-            )
+        check_choice("form", self.form, FORMS)
 
     def fit(self, data: Data) -> FittedModel:
         """The learner's model of these data, its uncertainty mended at the target."""

@@ -187,6 +187,7 @@ class ForestModel(FittedModel):
     log_within: Tensor
     log_surprise: Tensor
     log_odds: Tensor
+    outside: Tensor
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
@@ -200,6 +201,10 @@ class ForestModel(FittedModel):
         self.register_buffer("typical", torch.full((m,), math.nan).double())
         for name, start in (("middle", 0.0), ("spread", 1.0), ("low", 0.0), ("high", 0.0)):
             self.register_buffer(name, torch.full((width,), start).double())
+        outside = torch.ones(width, dtype=torch.bool)
+        for view in self.views:
+            outside[view] = False
+        self.register_buffer("outside", outside, persistent=False)
         scales = torch.tensor(facts["scales"], dtype=torch.double).reshape(m, 2)
         self.register_buffer("centre", scales[:, 0], persistent=False)
         self.register_buffer("scale", scales[:, 1], persistent=False)
@@ -230,8 +235,8 @@ class ForestModel(FittedModel):
         self.trees.hold(grown)
 
     def place(self, x: Tensor) -> Tensor:
-        """Columns (b x q x d) in units of their spread."""
-        return (x - self.middle) / self.spread
+        """Columns (b x q x d) in units of their spread; those of no view (an id, metadata) are 0."""
+        return ((x - self.middle) / self.spread).masked_fill(self.outside, 0.0)
 
     def standardise(self, data: Data) -> Tensor:
         """Values in units of their source's spread (n)."""

@@ -61,10 +61,12 @@ class LinearModel(FeatureModel):
         views = {name: slice(*ends) for name, ends in facts["views"].items()}
         super().__init__(facts, [1, *(view.stop - view.start for view in views.values())])
         self.scaling = Scaling(views, facts["width"])
-        roots = torch.cat([torch.full((v.stop - v.start,), max(v.stop - v.start, 1) ** 0.5) for v in views.values()])
+        columns = [torch.arange(view.start, view.stop) for view in views.values()]
+        roots = torch.cat([torch.full((len(each),), max(len(each), 1) ** 0.5) for each in columns])
+        self.register_buffer("columns", torch.cat(columns), persistent=False)
         self.register_buffer("roots", roots.double(), persistent=False)
 
     def features(self, X: Rows) -> Tensor:
         """A one, then every standardised column by the root of its view's width."""
-        z = self.scaling(X[..., :-1]) / self.roots
+        z = self.scaling(X[..., :-1])[..., self.columns] / self.roots
         return torch.cat([torch.ones_like(z[..., :1]), z], dim=-1)

@@ -2,6 +2,8 @@
 
 from mfmat.features.columns import Columns
 from mfmat.features.composition import Composition
+from mfmat.features.density_ratio import DensityRatio
 from mfmat.features.featurizer import Featurizer
+from mfmat.features.groups import ChemicalGroups, Groups
 
-__all__ = ["Columns", "Composition", "Featurizer"]
+__all__ = ["ChemicalGroups", "Columns", "Composition", "DensityRatio", "Featurizer", "Groups"]

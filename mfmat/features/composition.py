@@ -86,7 +86,7 @@ class Composition(Featurizer, kind="composition"):
 
     def encode(self, table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
         """Numbers (n x d, one block after the other) and the formulas that cannot be read."""
-        reading = _read(table[self.column])
+        reading = read_column(table[self.column])
         X = np.full((len(table), sum(map(len, self.views.values()))), np.nan)
         for rows, elements, fractions in _slots(reading):
             X[rows] = np.hstack([_ENCODERS[block](elements, fractions) for block in self.blocks])
@@ -109,21 +109,25 @@ class Composition(Featurizer, kind="composition"):
         return self._named(table, family)
 
     def _named(self, table: pd.DataFrame, name: Callable[[dict[int, int]], str]) -> NDArray[np.object_]:
-        reading = _read(table[self.column])
-        names = np.array([*map(name, reading.formulas), None], dtype=object)
-        found: NDArray[np.object_] = names[reading.codes]
-        return found
+        return read_column(table[self.column]).named(name)
 
 
-class _Reading(NamedTuple):
+class Reading(NamedTuple):
     """Distinct formulas as numbers of atoms; each row's position among them, -1 for a row with a problem."""
 
     formulas: list[dict[int, int]]
     codes: NDArray[np.intp]
     problems: list[Problem]
 
+    def named(self, name: Callable[[dict[int, int]], str]) -> NDArray[np.object_]:
+        """What `name` calls each row's formula, None for a row with a problem."""
+        names = np.array([*map(name, self.formulas), None], dtype=object)
+        found: NDArray[np.object_] = names[self.codes]
+        return found
 
-def _read(column: pd.Series) -> _Reading:
+
+def read_column(column: pd.Series) -> Reading:
+    """A column of formulas; each distinct text is read once, and what cannot be read is a problem."""
     formulas: list[dict[int, int]] = []
     known: dict[str, int | str] = {}
     codes = np.full(len(column), -1, dtype=np.intp)
@@ -134,11 +138,11 @@ def _read(column: pd.Series) -> _Reading:
             codes[position] = found
         else:
             problems.append(make_problem(column, position, found))
-    return _Reading(formulas, codes, problems)
+    return Reading(formulas, codes, problems)
 
 
 def _find(cell: object, known: dict[str, int | str], formulas: list[dict[int, int]]) -> int | str:
-    """The cell's place among the formulas, or what is wrong with it; each distinct text is read once."""
+    """The cell's place among the formulas, or what is wrong with it."""
     if not isinstance(cell, str):
         # Readers of CSV files take sodium nitride, NaN, for a missing value.
         return "formula missing (write sodium nitride as Na1N1)" if is_missing(cell) else "not text"
@@ -151,7 +155,7 @@ def _find(cell: object, known: dict[str, int | str], formulas: list[dict[int, in
     return known[cell]
 
 
-def _slots(reading: _Reading) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
+def _slots(reading: Reading) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
     """Rows in chunks; each chunk's elements (place in the table) and fractions, rows x slots.
 
     A slot that a formula does not need repeats its first element with the fraction 0, which changes no bit

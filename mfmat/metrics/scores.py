@@ -134,7 +134,7 @@ def row_interval_score(lower: Values, upper: Values, y: Values, level: float) ->
 
 def _pinball(posterior: CalibratedPosterior, y: Values) -> Values:
     # Beyond this level the calibration rows give no quantile.
-    reach = len(posterior.scores) / (len(posterior.scores) + 1)
+    reach = posterior.highest
     levels = torch.arange(1, 200) / 200
     total = torch.zeros_like(y)
     for level in levels.tolist():

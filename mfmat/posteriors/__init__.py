@@ -1,30 +1,36 @@
 """The algebra of distributions: what can be asked of any posterior, row by row."""
 
-from mfmat.posteriors.calibrated import CalibratedPosterior, conformal_rank
+from mfmat.posteriors.calibrated import CalibratedPosterior, Ends
 from mfmat.posteriors.components import components
 from mfmat.posteriors.conformal import ConformalPosterior
-from mfmat.posteriors.distributional import DistributionalPosterior, outlyingness
+from mfmat.posteriors.distributional import DistributionalPosterior, normal_score
 from mfmat.posteriors.gaussian import GaussianPosterior, normal, root
 from mfmat.posteriors.mixture import MixturePosterior
-from mfmat.posteriors.questions import RowPosterior, cdf, interval, log_density, log_mass, quantile
+from mfmat.posteriors.questions import RowPosterior, ShapedPosterior, cdf, interval, log_density, log_mass, quantile
 from mfmat.posteriors.recalibrated import RecalibratedPosterior
+from mfmat.posteriors.weighing import CalibrationWarning, Weighing, conformal_rank, effective
 
 __all__ = [
     "CalibratedPosterior",
+    "CalibrationWarning",
     "ConformalPosterior",
     "DistributionalPosterior",
+    "Ends",
     "GaussianPosterior",
     "MixturePosterior",
     "RecalibratedPosterior",
     "RowPosterior",
+    "ShapedPosterior",
+    "Weighing",
     "cdf",
     "components",
     "conformal_rank",
+    "effective",
     "interval",
     "log_density",
     "log_mass",
     "normal",
-    "outlyingness",
+    "normal_score",
     "quantile",
     "root",
 ]

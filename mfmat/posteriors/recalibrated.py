@@ -55,9 +55,9 @@ class RecalibratedPosterior(CalibratedPosterior):
         level = _follow(value.reshape(1).to(self.said), self.seen, self.said)[0]
         return self.base.quantile(level).reshape(self.base.mean.shape)
 
-    def end(self, rank: int, side: float) -> Values:
-        """See `CalibratedPosterior.end`; of the level that the rank stands for."""
-        return self.quantile(torch.tensor(0.5 + side * rank / (len(self.scores) + 1) / 2))
+    def end(self, level: float, side: float) -> Values:
+        """See `CalibratedPosterior.end`."""
+        return self.quantile(torch.tensor(0.5 + side * level / 2))
 
     def cdf(self, y: Values) -> Values:
         """The probability of at most `y` (b x q x 1)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,11 +188,14 @@ def test_restored_from_facts_and_state_it_says_the_same(name: str, problem) -> N
 @EVERY
 def test_saved_and_loaded_it_says_the_same(name: str, problem, tmp_path: Path) -> None:
     table, schema = problem()
+    schema = replace(schema, metadata=mf.Groups("lab"), material="id")
+    table = table.assign(lab="a", id=[f"m{i}" for i in range(len(table))])
     surrogate = mf.fit(table, schema, CASES[name])
     surrogate.save(tmp_path / "s.mfmat")
-    pd.testing.assert_frame_equal(
-        surrogate.predict(table, level=0.5), mf.load(tmp_path / "s.mfmat").predict(table, level=0.5), check_exact=True
-    )
+    said = surrogate.predict(table, level=0.5)
+    pd.testing.assert_frame_equal(mf.load(tmp_path / "s.mfmat").predict(table, level=0.5), said, check_exact=True)
+    # What no learner sees changes nothing.
+    pd.testing.assert_frame_equal(surrogate.predict(table.assign(lab="b"), level=0.5), said, check_exact=True)
 
 
 @EVERY

@@ -23,7 +23,16 @@ import mfmat as mf
 from mfmat.data import Data
 from mfmat.errors import CalibrationError, SchemaError
 from mfmat.learner import Facts, FittedModel, Learner
-from mfmat.posteriors import ConformalPosterior, cdf, conformal_rank, interval, normal, quantile
+from mfmat.posteriors import (
+    ConformalPosterior,
+    DistributionalPosterior,
+    MixturePosterior,
+    cdf,
+    conformal_rank,
+    interval,
+    normal,
+    quantile,
+)
 
 # Ranks by hand.
 
@@ -265,7 +274,7 @@ def test_nine_rows_give_ninety_percent_from_the_worst_score(problem) -> None:
     assert len(surrogate.model.scores) == 9
     far = pd.DataFrame({"x": [0.5]})
     said, own = surrogate.predict(far), surrogate.model.inner.posterior(surrogate.schema.encode(far)[0], None, True)
-    reach = float(surrogate.model.scores.max() * own.variance.detach().sqrt())
+    reach = float(surrogate.model.scores.abs().max() * own.variance.detach().sqrt())
     assert float(said["upper"].iloc[0] - said["median"].iloc[0]) == pytest.approx(reach, rel=1e-4)
 
 
@@ -359,3 +368,114 @@ def test_without_calibration_the_wrong_model_does_not() -> None:
 def test_cross_intervals_of_a_wrong_model_cover_as_often_as_they_say(calibration: int) -> None:
     shares = [hits(mf.Conformal(Line()), calibration, 0.9, seed) for seed in range(150)]
     assert 0.88 < np.mean(shares) < 0.97
+
+
+# Scores, and ends of their own.
+
+
+def brute(members: list, scores: Tensor, member: Tensor, level: float, side: float, ends: str) -> np.ndarray:
+    """CV+ as it is written: each calibration row's own end by bisection of its member, then their order statistic."""
+    found = []
+    for score, k in zip(scores.tolist(), member.tolist(), strict=True):
+        reach = side * abs(score) if ends == "both" else score
+        chance = torch.special.ndtr(torch.tensor(reach, dtype=torch.double))
+        found.append(members[k].quantile(chance).flatten().numpy())
+    rank = conformal_rank(len(scores), level)
+    ordered = np.sort(side * np.stack(found), axis=0)
+    return side * ordered[rank - 1]
+
+
+def pools(seed: int, k: int, rows: int, atom: bool) -> list[MixturePosterior]:
+    """What k models say of some rows: mixtures of three components, one of them an atom at 0 or none."""
+    generator = torch.Generator().manual_seed(seed)
+    made = []
+    for _ in range(k):
+        means = torch.randn(3, rows, 1, generator=generator, dtype=torch.double)
+        variances = torch.rand(3, rows, 1, 1, generator=generator, dtype=torch.double) + 0.05
+        if atom:
+            means[0], variances[0] = 0.0, 0.0
+        made.append(MixturePosterior(means, variances, torch.tensor([0.3, 0.3, 0.4]).double()))
+    return made
+
+
+@pytest.mark.parametrize("atom", [False, True])
+@pytest.mark.parametrize("ends", ["both", "each"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_cross_intervals_of_mixtures_are_cv_plus_on_the_predicted_probabilities(k: int, ends: str, atom: bool) -> None:
+    members, generator = pools(0, k, 12, atom), torch.Generator().manual_seed(1)
+    scores = torch.randn(60, generator=generator, dtype=torch.double)
+    member = torch.arange(60) % k
+    base = members[0] if k == 1 else pools(9, 1, 12, atom)[0]
+    posterior = DistributionalPosterior(base, scores, said=members, members=member, ends=ends)
+    median = quantile(base, 0.5).flatten().numpy()
+    for level in (0.5, 0.9):
+        per_end = level if ends == "both" else (1 + level) / 2
+        lower, upper = (end.flatten().numpy() for end in interval(posterior, level))
+        expected = (
+            brute(members, scores, member, per_end, 1.0, ends),
+            brute(members, scores, member, per_end, -1.0, ends),
+        )
+        np.testing.assert_allclose(upper, np.maximum(expected[0], median), atol=1e-6)
+        np.testing.assert_allclose(lower, np.minimum(expected[1], median), atol=1e-6)
+        if atom:
+            on = np.abs(np.concatenate([lower, upper])) < 1e-9
+            assert (np.concatenate([lower, upper])[on] == 0).all()
+
+
+@pytest.mark.parametrize("ends", ["both", "each"])
+def test_of_gaussians_probabilities_and_distances_are_the_same_scores(ends: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(3, 10, 1, 1, generator=generator, dtype=torch.double)
+    spreads = torch.rand(3, 10, 1, 1, generator=generator, dtype=torch.double) + 0.1
+    scores, member = torch.randn(40, generator=generator, dtype=torch.double), torch.arange(40) % 3
+    said = [normal(m[..., 0], s.square()) for m, s in zip(centres, spreads, strict=True)]
+    base = normal(torch.zeros(10, 1).double(), torch.ones(10, 1, 1).double())
+    by_distance = ConformalPosterior(base, centres, spreads, scores, member, ends=ends)
+    by_chance = DistributionalPosterior(base, scores, said=said, members=member, ends=ends)
+    for level in (0.02, 0.3, 0.5, 0.7, 0.98) if ends == "both" else (0.1, 0.5, 0.9):
+        torch.testing.assert_close(quantile(by_chance, level), quantile(by_distance, level), rtol=1e-9, atol=1e-9)
+    y = torch.linspace(-3, 3, 10).double().reshape(10, 1, 1)
+    torch.testing.assert_close(cdf(by_chance, y), cdf(by_distance, y), rtol=0, atol=1e-9)
+
+
+def test_a_score_beyond_all_digits_still_gives_an_end_on_both_sides() -> None:
+    base = pools(0, 1, 4, atom=False)[0]
+    posterior = DistributionalPosterior(base, torch.full((20,), 12.0).double())
+    lower, upper = interval(posterior, 0.9)
+    spread = base.variance.sqrt()
+    assert bool((upper < base.mean + 30 * spread).all())
+    assert bool((upper > base.mean + 2 * spread).all())
+    assert bool((lower > base.mean - 30 * spread).all())
+
+
+def skewed(n: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, n)
+    return pd.DataFrame({"x": x, "y": x + rng.exponential(1.0, n)})
+
+
+def test_ends_of_their_own_are_those_of_one_sided_conformal_prediction() -> None:
+    schema, table = mf.Schema(mf.Columns("x"), value="y"), skewed(79, 0)
+    recipe = mf.Conformal(mf.BayesianLinear(), form="split", folds=2, score="absolute", ends="each")
+    surrogate, new = mf.fit(table, schema, recipe), skewed(9, 1)
+    _, y, median, *_ = surrogate.model.evidence().T.numpy()
+    centre = surrogate.model.inner.posterior(schema.encode(new)[0], None, True).mean.detach().flatten().numpy()
+    said, residuals = surrogate.predict(new, level=0.8), np.sort(y - median)
+    n = len(residuals)
+    upper, lower = residuals[math.ceil(0.9 * (n + 1)) - 1], residuals[math.floor(0.1 * (n + 1)) - 1]
+    np.testing.assert_allclose(said["upper"], centre + upper, rtol=1e-9)
+    np.testing.assert_allclose(said["lower"], centre + lower, rtol=1e-9)
+
+
+def test_ends_of_their_own_take_twice_as_many_rows(problem) -> None:
+    surrogate, table = fit(problem, mf.Conformal(ALONE, ends="each"), trusted=18)
+    with pytest.raises(
+        CalibrationError, match=r"18 calibration rows for intervals at level 0\.95; expected at least 19"
+    ):
+        surrogate.predict(table)
+
+
+@pytest.mark.parametrize("option", ["score", "ends"])
+def test_another_score_or_other_ends_are_an_error(option: str, unchecked: None) -> None:
+    with pytest.raises(SchemaError, match=f"{option}='upper'"):
+        mf.Conformal(mf.GP(), **{option: "upper"})

@@ -19,6 +19,7 @@ SLOW = {
     "pymatgen.core.periodic_table",
     "scipy.optimize",
     "scipy.special",
+    "sklearn.linear_model",
     "sklearn.tree",
 }
 # The root loads its public names when they are asked for; a report loads its optional packages.

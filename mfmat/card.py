@@ -1,0 +1,140 @@
+"""The card: what is known about a surrogate, as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mfmat.calibrators.held_out import COLUMNS, LEVEL
+from mfmat.data import Data, material_keys
+from mfmat.learner import FittedModel
+from mfmat.metrics import calibration_curve
+from mfmat.schema import Schema
+
+GOLDEN = 5
+"""Rows whose predictions are saved with a surrogate and compared when it is loaded."""
+
+
+def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel) -> dict[str, Any]:
+    """Versions, provenance, held-out rows with their metrics and what they say of the calibration, golden predictions.
+
+    Args:
+        table: what was fitted to.
+        schema: settled on that table.
+        data: the table as tensors.
+        model: what was fitted.
+    """
+    columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
+    rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
+    heldout = _heldout(table, schema, model)
+    target, keys = data.Y[data.fidelity == data.target], material_keys(data.X, data.material)
+    labels, provenance = schema.classes(), _provenance(table, schema, data)
+    return {
+        "versions": {name: version(name) for name in ("mfmat", "torch", "botorch", "gpytorch")}
+        | {"python": platform.python_version()},
+        "provenance": provenance,
+        "best": {"max": float(target.max()), "min": float(target.min())} if len(target) and not labels else None,
+        "seen": {name: keys[data.fidelity == i].tolist() for i, name in enumerate(schema.sources)},
+        "why": model.facts.get("why", []),
+        "compared": model.facts.get("compared", []),
+        "heldout": heldout,
+        "metrics": _metrics(heldout),
+        "calibration": _calibration(heldout, model, data, provenance["created"]),
+        "golden": {
+            "rows": [{str(k): _plain(v) for k, v in row.items()} for row in rows.to_dict("records")],
+            "predictions": predict_golden(schema, model, rows),
+        },
+    }
+
+
+def predict_golden(schema: Schema, model: FittedModel, rows: pd.DataFrame) -> list[list[float]]:
+    """Mean and variance of new measurements, as the learner has them before any calibration."""
+    X, _ = schema.encode(rows)
+    # With gradients on, all of it is in double precision, as other machines will find it.
+    posterior = FittedModel.posterior(model, X, observation_noise=True)
+    said: list[list[float]] = torch.cat([posterior.mean, posterior.variance], dim=-1)[:, 0].tolist()
+    return said
+
+
+def digest(table: pd.DataFrame) -> str:
+    """SHA-256 of the cells and the index."""
+    return hashlib.sha256(pd.util.hash_pandas_object(_text(table)).to_numpy().tobytes()).hexdigest()
+
+
+def _provenance(table: pd.DataFrame, schema: Schema, data: Data) -> dict[str, Any]:
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "table_sha256": digest(table),
+        "rows": {name: int((data.fidelity == i).sum()) for i, name in enumerate(schema.sources)},
+        "replicates": int(data.counts.sum()) - len(data),
+        "skipped": [str(problem) for problem in data.skipped],
+    }
+
+
+def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[dict[str, Any]]:
+    evidence = model.evidence()
+    if evidence is None:
+        return []
+    columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
+    rows, records = table[columns], []
+    for position, *numbers in evidence.tolist():
+        inputs = {str(name): _plain(cell) for name, cell in rows.iloc[int(position)].items()}
+        said = dict(zip(COLUMNS[1:], numbers, strict=True))
+        records.append({"index": _plain(table.index[int(position)]), "inputs": inputs, **said})
+    return records
+
+
+def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:
+    if not heldout:
+        return {}
+    said = pd.DataFrame(heldout)
+    y, lower, upper = said["y"], said["lower"], said["upper"]
+    levels, observed = calibration_curve(torch.tensor(said["pit"].tolist(), dtype=torch.double))
+    outside = (lower - y).clip(lower=0) + (y - upper).clip(lower=0)
+    return {
+        "mae": float((y - said["median"]).abs().mean()),
+        "rmse": float(((y - said["mean"]) ** 2).mean() ** 0.5),
+        "nll": float(said["nll"].mean()),
+        "crps": float(said["crps"].mean()),
+        "coverage": float(y.between(lower, upper).mean()),
+        "width": float((upper - lower).mean()),
+        "interval_score": float((upper - lower + 2 / (1 - LEVEL) * outside).mean()),
+        "miscalibration_area": float(torch.trapezoid((observed - levels).abs(), levels)),
+    }
+
+
+def _calibration(heldout: list[dict[str, Any]], model: FittedModel, data: Data, measured: str) -> dict[str, Any] | None:
+    """Where the intervals were tested, on how many rows and compounds, when, and how many values they held."""
+    evidence = model.evidence()
+    if evidence is None or not heldout:
+        return None
+    within = torch.isin(data.rows, evidence[:, 0].long())
+    inside = np.mean([row["lower"] <= row["y"] <= row["upper"] for row in heldout])
+    return {
+        "source": data.sources[-1],
+        "rows": len(heldout),
+        "compounds": len(data.groups[within].unique()),
+        "measured": measured,
+        "level": LEVEL,
+        "coverage": float(inside),
+        "coverage_error": float(np.sqrt(inside * (1 - inside) / len(heldout))),
+    }
+
+
+def _text(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype({name: str for name in table.columns if table[name].dtype == object})
+
+
+def _plain(cell: Any) -> Any:
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return str(cell)
+    return cell if isinstance(cell, bool | int | float | str) else str(cell)
