@@ -13,6 +13,7 @@ _public = {
     "BayesianLinear": "mfmat.experts",
     "BNN": "mfmat.experts",
     "ChemicalGroups": "mfmat.features",
+    "Clusters": "mfmat.features",
     "Columns": "mfmat.features",
     "Composition": "mfmat.features",
     "Conformal": "mfmat.calibrators",

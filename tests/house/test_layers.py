@@ -19,6 +19,7 @@ SLOW = {
     "pymatgen.core.periodic_table",
     "scipy.optimize",
     "scipy.special",
+    "sklearn.cluster",
     "sklearn.linear_model",
     "sklearn.tree",
 }
