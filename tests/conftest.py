@@ -27,6 +27,13 @@ settings.register_profile("continuous", deadline=None, derandomize=True)
 settings.load_profile("continuous" if os.environ.get("CI") else "unhurried")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A promise makes hundreds of predictions, of which one in a hundred warns of rows that are like all others."""
+    for item in items:
+        if item.get_closest_marker("promise"):
+            item.add_marker(pytest.mark.filterwarnings("ignore::mfmat.novelty.OutsideWarning"))
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """Calls as a user makes them, with nobody checking types before mfmat does."""

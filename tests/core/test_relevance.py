@@ -239,13 +239,13 @@ def test_each_group_has_its_promise_where_the_whole_breaks_it() -> None:
 @pytest.mark.filterwarnings("ignore::mfmat.posteriors.CalibrationWarning")
 def test_under_a_known_shift_the_weighted_interval_holds_and_the_plain_one_does_not() -> None:
     counts, seen = {"plain": 0, "weighted": 0}, 0
-    for seed in range(200):
-        table, new = draw(400, seed), draw(10, 10_000 + seed, shift=1.0)
+    for seed in range(100):
+        table, new = draw(400, seed), draw(20, 10_000 + seed, shift=1.0)
         seen += len(new)
         for name, weights in (("plain", None), ("weighted", "ratio")):
             recipe = mf.Conformal(LINE, form="split", folds=2, score="absolute", weights=weights)
             counts[name] += int(held(new, mf.fit(table, SCHEMA, recipe).predict(new)).sum())
-    band = 3 * math.sqrt(0.09 * (1 / seen + 1 / (200 * 80)))
+    band = 3 * math.sqrt(0.09 * (1 / seen + 1 / (100 * 80)))
     assert counts["plain"] / seen < 0.9 - band
     assert 0.9 - band < counts["weighted"] / seen < 0.93 + band
 
