@@ -84,8 +84,9 @@ class Auto(Learner, kind="auto"):
         why += fitted[best][0].facts.get("why", [])
         if data.target in data.classes:
             return AutoModel(fitted[best][0], candidates[best].config(), why, compared).eval()
-        form: Any = "cross" if compounds < REFIT else "refit"
-        recipe = Conformal(candidates[best], form=form, folds=parts, seed=self.seed)
+        # With several models a predicted probability is found by a search, which few rows do not pay for.
+        how: Any = {"form": "cross", "score": "scaled"} if compounds < REFIT else {"form": "refit", "score": "cdf"}
+        recipe = Conformal(candidates[best], **how, folds=parts, seed=self.seed)
         return AutoModel(recipe.calibrate(data, folds, fitted[best]), recipe.config(), why, compared).eval()
 
     def _compare(

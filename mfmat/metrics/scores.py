@@ -10,6 +10,7 @@ from torch.distributions import Normal
 
 from mfmat.posteriors import (
     CalibratedPosterior,
+    DistributionalPosterior,
     MixturePosterior,
     RowPosterior,
     interval,
@@ -75,13 +76,16 @@ def crps(posterior: RowPosterior, y: Values) -> float:
 
     Closed form of a Gaussian, $\sigma[z(2\Phi(z) - 1) + 2\varphi(z) - 1/\sqrt\pi]$, and of a mixture of them; where
     calibration has reshaped the distribution, the integral of the pinball loss over 199 quantiles that the
-    calibration rows can give. Gneiting & Raftery 2007, doi:10.1198/016214506000001437.
+    calibration rows can give, or where several models set them, the integral itself in 199 steps. Gneiting & Raftery
+    2007, doi:10.1198/016214506000001437.
     """
     return float(row_crps(posterior, y).mean())
 
 
 def row_crps(posterior: RowPosterior, y: Values) -> Values:
     """The score of each row on its own (b x q x 1), see `crps`."""
+    if isinstance(posterior, DistributionalPosterior) and len(posterior.said) > 1:
+        return _stepwise(posterior, y)
     if isinstance(posterior, CalibratedPosterior):
         return _pinball(posterior, y)
     if isinstance(posterior, MixturePosterior):
@@ -130,6 +134,18 @@ def row_interval_score(lower: Values, upper: Values, y: Values, level: float) ->
     """The score of each row on its own (b x q x 1), see `interval_score`."""
     outside = (lower - y).clamp_min(0) + (y - upper).clamp_min(0)
     return upper - lower + 2 / (1 - level) * outside
+
+
+def _stepwise(posterior: CalibratedPosterior, y: Values) -> Values:
+    # A cumulative probability of several models is found at once, a quantile by a search.
+    low, high = interval(posterior, posterior.highest)
+    start, width = torch.minimum(low, y), torch.maximum(high, y) - torch.minimum(low, y)
+    total, steps = torch.zeros_like(y), 199
+    for step in range(steps):
+        t = start + (step + 0.5) / steps * width
+        below = torch.where(t < low, 0.0, torch.where(t > high, 1.0, posterior.cdf(t)))
+        total = total + (below - (t >= y).to(below)).square()
+    return total * width / steps
 
 
 def _pinball(posterior: CalibratedPosterior, y: Values) -> Values:

@@ -23,6 +23,7 @@ import mfmat as mf
 from mfmat.data import Data
 from mfmat.errors import CalibrationError, SchemaError
 from mfmat.learner import Facts, FittedModel, Learner
+from mfmat.metrics import row_crps
 from mfmat.posteriors import (
     ConformalPosterior,
     DistributionalPosterior,
@@ -479,3 +480,16 @@ def test_ends_of_their_own_take_twice_as_many_rows(problem) -> None:
 def test_another_score_or_other_ends_are_an_error(option: str, unchecked: None) -> None:
     with pytest.raises(SchemaError, match=f"{option}='upper'"):
         mf.Conformal(mf.GP(), **{option: "upper"})
+
+
+def test_the_score_of_several_models_is_that_of_their_quantiles() -> None:
+    members = pools(0, 3, 12, atom=True)
+    scores = torch.randn(60, generator=torch.Generator().manual_seed(1), dtype=torch.double)
+    posterior = DistributionalPosterior(members[0], scores, said=members, members=torch.arange(60) % 3)
+    y = torch.linspace(-2, 2, 12).double().reshape(12, 1, 1)
+    levels, total = (torch.arange(1000) + 0.5) / 1000, torch.zeros_like(y)
+    for level in levels.tolist():
+        side = min(max(2 * level - 1, -posterior.highest), posterior.highest)
+        error = y - quantile(posterior, 0.5 + side / 2)
+        total = total + 2 * torch.maximum(level * error, (level - 1) * error) / len(levels)
+    torch.testing.assert_close(row_crps(posterior, y), total, rtol=0.02, atol=0.01)
