@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
+
+
+def find_outside(views: Iterable[slice], width: int) -> Tensor:
+    """Which of the columns are in no view (flags, width).
+
+    >>> find_outside([slice(0, 2)], 3)
+    tensor([False, False,  True])
+    """
+    outside = torch.ones(width, dtype=torch.bool)
+    for view in views:
+        outside[view] = False
+    return outside
 
 
 class Scaling(torch.nn.Module):
@@ -28,10 +40,7 @@ class Scaling(torch.nn.Module):
         self.views = dict(views)
         self.register_buffer("centre", torch.zeros(width).double())
         self.register_buffer("scale", torch.ones(width).double())
-        outside = torch.ones(width, dtype=torch.bool)
-        for view in self.views.values():
-            outside[view] = False
-        self.register_buffer("outside", outside, persistent=False)
+        self.register_buffer("outside", find_outside(self.views.values(), width), persistent=False)
 
     def measure(self, X: Tensor) -> None:
         """Learn c and s (n x d)."""

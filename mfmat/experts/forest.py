@@ -23,6 +23,7 @@ from mfmat.labels import LabelExpert
 from mfmat.learner import Facts, FittedModel, facts_of
 from mfmat.posteriors import MixturePosterior
 from mfmat.progress import track
+from mfmat.scaling import find_outside
 from mfmat.types import Covariance, Flags, Rows
 
 SPLITS = ("random", "best")
@@ -201,10 +202,7 @@ class ForestModel(FittedModel):
         self.register_buffer("typical", torch.full((m,), math.nan).double())
         for name, start in (("middle", 0.0), ("spread", 1.0), ("low", 0.0), ("high", 0.0)):
             self.register_buffer(name, torch.full((width,), start).double())
-        outside = torch.ones(width, dtype=torch.bool)
-        for view in self.views:
-            outside[view] = False
-        self.register_buffer("outside", outside, persistent=False)
+        self.register_buffer("outside", find_outside(self.views, width), persistent=False)
         scales = torch.tensor(facts["scales"], dtype=torch.double).reshape(m, 2)
         self.register_buffer("centre", scales[:, 0], persistent=False)
         self.register_buffer("scale", scales[:, 1], persistent=False)

@@ -10,14 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mfmat.errors import Problem, SchemaError, TableError
+from mfmat.features.derived import Derived
 from mfmat.features.featurizer import Featurizer
 
-NAME = "cluster"
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Clusters(Featurizer, kind="clusters"):
+class Clusters(Derived, kind="clusters"):
     r"""The nearest of k centres as one number, 0 to k - 1: groups for `Conformal(by="cluster")` without names.
 
     $\arg\min_j \sum_i (z_i - c_{ji})^2$ with z the features of `inputs`, standardised on the rows that the centres were
@@ -41,7 +41,7 @@ class Clusters(Featurizer, kind="clusters"):
     array([0., 0., 1.])
     """
 
-    inputs: Featurizer
+    feature = "cluster"
     places: tuple[tuple[float, ...], ...] = field(kw_only=True)
     centres: tuple[float, ...] = field(kw_only=True)
     scales: tuple[float, ...] = field(kw_only=True)
@@ -97,21 +97,6 @@ class Clusters(Featurizer, kind="clusters"):
         scales = np.where(scales > 1e-12 * np.abs(X).max(axis=0), scales, 1.0)
         found = KMeans(count, n_init=4, random_state=seed).fit((X - centres) / scales)
         return cls(inputs, places=found.cluster_centers_.tolist(), centres=centres.tolist(), scales=scales.tolist())
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Those of the inputs."""
-        return self.inputs.columns
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """Those of the inputs."""
-        return self.inputs.numbers
-
-    @property
-    def views(self) -> dict[str, tuple[str, ...]]:
-        """One view of one feature, both called `cluster`."""
-        return {NAME: (NAME,)}
 
     def encode(self, table: pd.DataFrame) -> tuple[Numbers, list[Problem]]:
         """Each row's cluster (n x 1), and the cells that the inputs cannot read."""

@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mfmat.errors import MfmatWarning, Problem, SchemaError, TableError, warn
+from mfmat.features.derived import Derived
 from mfmat.features.featurizer import Featurizer
 from mfmat.features.logistic import fit_logistic
 
-NAME = "density_ratio"
 LARGEST = 300.0
 """Of |log w|: weights, their squares and sums of these over any table stay finite (e^300 is 2e130)."""
 
@@ -24,7 +24,7 @@ class RatioWarning(MfmatWarning):
 
 
 @dataclass(frozen=True)
-class DensityRatio(Featurizer, kind="density_ratio"):
+class DensityRatio(Derived, kind="density_ratio"):
     """How much likelier a row is in a pool than in a table, as one number: the weight for `Conformal(weights=...)`.
 
     With x_j feature j of `inputs`, c_j its centre and s_j its scale,
@@ -60,7 +60,7 @@ class DensityRatio(Featurizer, kind="density_ratio"):
     array([[0.37], [1.  ], [2.72]])
     """
 
-    inputs: Featurizer
+    feature = "density_ratio"
     coefficients: tuple[float, ...] = field(kw_only=True)
     intercept: float = field(kw_only=True)
     centres: tuple[float, ...] = field(kw_only=True)
@@ -133,21 +133,6 @@ class DensityRatio(Featurizer, kind="density_ratio"):
             centres=tuple(found.centres.tolist()),
             scales=tuple(found.scales.tolist()),
         )
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Those of the inputs."""
-        return self.inputs.columns
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """Those of the inputs."""
-        return self.inputs.numbers
-
-    @property
-    def views(self) -> dict[str, tuple[str, ...]]:
-        """One view of one feature, both called `density_ratio`."""
-        return {NAME: (NAME,)}
 
     def encode(self, table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
         """Weights w (n x 1), above 0 and finite, and the cells that the inputs cannot read."""
