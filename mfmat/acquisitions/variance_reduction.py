@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from mfmat.acquisitions.acquisition import Acquisition
-from mfmat.learner import FittedModel
-
-CHUNK = 256
+from mfmat.prospects import Prospects, log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,25 +21,20 @@ class VarianceReduction(Acquisition, kind="variance_reduction"):
 
     Args:
         reference: candidates over which the variance is averaged, at most.
-        seed: of their choice.
+
+    >>> VarianceReduction().reference
+    256
     """
 
     reference: int = 256
-    seed: int = 0
 
-    def log_utility(self, model: FittedModel, pairs: Tensor, pool: Tensor) -> Tensor:
+    def log_utility(self, prospects: Prospects) -> Tensor:
         """See `Acquisition.log_utility`."""
-        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(self.seed))
-        reference = pool[order[: self.reference]]
-        with torch.no_grad():
-            return torch.cat([self._reduced(model, chunk, reference) for chunk in pairs.split(CHUNK)]).log()
+        generator = torch.Generator().manual_seed(prospects.seed)
+        chosen = torch.randperm(len(prospects.mean), generator=generator)[: self.reference]
+        explained = torch.cat([block.square().mean(dim=0) for block in prospects.across(chosen)])
+        return log(explained.reshape(prospects.measured.shape) / prospects.measured)
 
-    def meaning(self, utility: float, unit: str) -> str:
+    def meaning(self, utility: float, prospects: Prospects, unit: str) -> str:
         """See `Acquisition.meaning`."""
         return f"expected to cut the target's variance over the pool by {utility:.2g} {unit}{'²' * bool(unit)}".rstrip()
-
-    def _reduced(self, model: FittedModel, pairs: Tensor, reference: Tensor) -> Tensor:
-        n = len(pairs)
-        observed = torch.arange(n + len(reference)) < n
-        _, covariance = model.joint(torch.cat([pairs, reference]), observed)
-        return (covariance[:n, n:].square() / covariance.diagonal()[:n, None]).mean(dim=1)

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import binomtest
 
 import mfmat as mf
 from mfmat.acquisitions import Improvement, VarianceReduction
 from mfmat.data import at_fidelity, material_keys
-from mfmat.errors import SchemaError, TableError
+from mfmat.errors import SchemaError, TableError, UnknownNameError
+from mfmat.pool import Pool
+from mfmat.prospects import Prospects, at_every_source
 from mfmat.schema import SkippedRowsWarning
 from mfmat.surrogate import FewRowsWarning
 
@@ -207,32 +210,35 @@ def test_looking_for_small_values_mirrors_looking_for_large_ones(problem) -> Non
 # Utilities by brute force.
 
 
-def every_pair(surrogate: mf.Surrogate) -> tuple[torch.Tensor, torch.Tensor]:
-    pool = surrogate.schema.encode(POOL)[0][:, 0]
-    return torch.cat([at_fidelity(pool, 0), pool]), pool
+def prospects_of(surrogate: mf.Surrogate) -> Prospects:
+    return Prospects(surrogate.model, surrogate.schema.encode(POOL)[0][:, 0], surrogate.card["best"])
+
+
+def every_pair(prospects: Prospects) -> torch.Tensor:
+    return at_every_source(prospects.candidates, 2).flatten(0, 1)
 
 
 def test_learning_is_the_variance_that_a_measurement_removes_from_the_pool(surrogate: mf.Surrogate) -> None:
-    pairs, pool = every_pair(surrogate)
-    removed = []
-    for pair in pairs:
+    prospects = prospects_of(surrogate)
+    pool, removed = prospects.candidates, []
+    for pair in every_pair(prospects):
         # The covariance of the pool and one measurement, written out and conditioned by hand.
         observed = torch.tensor([False] * len(pool) + [True])
         _, C = surrogate.model.joint(torch.cat([pool, pair[None]]), observed)
         C = C.detach()
         after = C[:-1, :-1] - torch.outer(C[:-1, -1], C[-1, :-1]) / C[-1, -1]
         removed.append(float((C[:-1, :-1].trace() - after.trace()) / len(pool)))
-    utility = VarianceReduction().log_utility(surrogate.model, pairs, pool).exp()
+    utility = VarianceReduction().log_utility(prospects).exp().flatten()
     np.testing.assert_allclose(utility, removed, rtol=1e-6)
 
 
 def test_improvement_is_the_expected_rise_of_the_targets_mean(surrogate: mf.Surrogate) -> None:
-    pairs, pool = every_pair(surrogate)
-    best, model = surrogate.card["best"]["max"], surrogate.model
+    prospects, model = prospects_of(surrogate), surrogate.model
+    best = surrogate.card["best"]["max"]
     z = torch.from_numpy(np.polynomial.hermite_e.hermegauss(200)[0])
     weight = torch.from_numpy(np.polynomial.hermite_e.hermegauss(200)[1]) / math.sqrt(2 * math.pi)
-    log_utility = Improvement(best).log_utility(model, pairs, pool)
-    for pair, found in zip(pairs, log_utility, strict=True):
+    log_utility = Improvement().log_utility(prospects).flatten()
+    for pair, found in zip(every_pair(prospects), log_utility, strict=True):
         target = at_fidelity(pair[None], 1)[0]
         mean, C = model.joint(torch.stack([pair, target]), torch.tensor([True, False]))
         # What the target's mean becomes for each outcome of the measurement.
@@ -244,14 +250,87 @@ def test_improvement_is_the_expected_rise_of_the_targets_mean(surrogate: mf.Surr
 
 @GOALS
 def test_the_best_pair_is_the_one_with_the_most_utility_for_its_price(goal: str, surrogate: mf.Surrogate) -> None:
-    pairs, pool = every_pair(surrogate)
-    best = surrogate.card["best"]
-    acquisition = VarianceReduction() if goal == "learn" else Improvement(best[goal], maximize=goal == "max")
-    score = acquisition.log_utility(surrogate.model, pairs, pool).exp() / torch.tensor([1.0] * 6 + [10.0] * 6)
-    at = int(score.argmax())
+    acquisition = VarianceReduction() if goal == "learn" else Improvement(maximize=goal == "max")
+    score = acquisition.log_utility(prospects_of(surrogate)).exp() / torch.tensor([1.0, 10.0])
+    candidate, source = divmod(int(score.argmax()), 2)
     chosen = mf.suggest(surrogate, POOL, goal=goal)
-    assert pairs_of(chosen) == [(POOL["x"][at % 6], ["cheap", "trusted"][at // 6])]
-    assert chosen["score"].iloc[0] == pytest.approx(float(score[at]))
+    assert pairs_of(chosen) == [(POOL["x"][candidate], ["cheap", "trusted"][source])]
+    assert chosen["score"].iloc[0] == pytest.approx(float(score.max()))
+
+
+@pytest.mark.parametrize("recipe", [CHAIN, mf.MultiTask(), mf.Latent([mf.GP()])], ids=str)
+def test_believing_pairs_is_conditioning_on_their_expected_values(recipe: mf.Learner, problem) -> None:
+    surrogate = mf.fit(*problem(cheap=12, trusted=6), recipe)
+    prospects = prospects_of(surrogate)
+    asked = every_pair(prospects)[[3, 0, 8, 11]]
+    for row in asked:
+        prospects.believe(row)
+    with torch.no_grad():
+        mean, _ = surrogate.model.joint(asked, torch.ones(4, dtype=torch.bool))
+        conditioned = surrogate.model.condition_on_observations(asked, mean.unsqueeze(-1))
+    after = Prospects(conditioned, prospects.candidates, None)
+    # Rounding is that of the variances before they fell.
+    scale = float(prospects_of(surrogate).measured.max())
+    for name in ("mean", "variance", "measured", "shared"):
+        np.testing.assert_allclose(getattr(prospects, name), getattr(after, name), rtol=1e-5, atol=1e-5 * scale)
+    reference = torch.tensor([5, 2])
+    for one, other in zip(prospects.across(reference), after.across(reference), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * scale)
+
+
+# Pending pairs, budgets, chances, draws.
+
+
+@GOALS
+def test_what_is_being_measured_is_not_asked_again_and_the_rest_comes_as_in_one_batch(
+    goal: str, surrogate: mf.Surrogate
+) -> None:
+    batch = mf.suggest(surrogate, POOL, 5, goal=goal)
+    rest = mf.suggest(surrogate, POOL, 3, goal=goal, pending=batch.iloc[:2])
+    assert pairs_of(rest) == pairs_of(batch)[2:]
+    np.testing.assert_allclose(rest["score"], batch["score"][2:], rtol=1e-6)
+
+
+@GOALS
+@pytest.mark.parametrize("budget", [0.5, 1.0, 9.9, 10.0, 23.5, 66.0])
+def test_a_budget_is_never_exceeded_and_used_as_long_as_a_pair_fits(
+    goal: str, budget: float, surrogate: mf.Surrogate
+) -> None:
+    chosen = mf.suggest(surrogate, POOL, 12, goal=goal, budget=budget)
+    spent, left = chosen["cost"].sum(), set(range(12)) - set(range(len(chosen)))
+    assert spent <= budget
+    assert not left or budget - spent < 10
+    if budget < 1:
+        assert chosen.columns.tolist() == ["x", "source", "score", "cost", "reason"]
+
+
+def test_a_candidate_that_fails_for_sure_is_the_last(surrogate: mf.Surrogate) -> None:
+    first = mf.suggest(surrogate, POOL)["x"].iloc[0]
+    chance = pd.Series(np.where(POOL["x"] == first, 1e-9, 0.9), POOL.index)
+    assert mf.suggest(surrogate, POOL, chance=chance)["x"].iloc[0] != first
+    half = mf.suggest(surrogate, POOL, chance=pd.Series(0.5, POOL.index))
+    assert half["score"].iloc[0] == pytest.approx(mf.suggest(surrogate, POOL)["score"].iloc[0] / 2)
+
+
+def test_with_a_temperature_pairs_are_drawn_as_often_as_it_says(surrogate: mf.Surrogate) -> None:
+    drawn = [mf.suggest(surrogate, POOL, temperature=2.0, seed=seed) for seed in range(400)]
+    said = {pairs_of(one)[0]: one.attrs["probability"][0] for one in drawn}
+    for pair, probability in said.items():
+        count = sum(pairs_of(one)[0] == pair for one in drawn)
+        assert binomtest(count, len(drawn), probability).pvalue > 1e-4
+    assert len(said) > 3
+    assert mf.suggest(surrogate, POOL).attrs["probability"] == [1.0]
+
+
+def test_sources_can_be_left_out(surrogate: mf.Surrogate) -> None:
+    assert set(mf.suggest(surrogate, POOL, 100, sources=["trusted"])["source"]) == {"trusted"}
+    with pytest.raises(UnknownNameError, match="source 'trustd'"):
+        mf.suggest(surrogate, POOL, sources=["trustd"])
+
+
+def test_a_pool_that_was_read_before_gives_the_same(surrogate: mf.Surrogate) -> None:
+    read = Pool.read(surrogate.schema, POOL)
+    pd.testing.assert_frame_equal(mf.suggest(surrogate, read, 3), mf.suggest(surrogate, POOL, 3))
 
 
 # The table.
@@ -297,7 +376,7 @@ def test_candidates_that_cannot_be_read_are_left_out_when_asked(surrogate: mf.Su
 
 
 def test_an_unknown_goal_is_an_error(surrogate: mf.Surrogate, unchecked: None) -> None:
-    with pytest.raises(SchemaError, match='goal=\'best\'; expected "max", "min" or "learn"'):
+    with pytest.raises(SchemaError, match="goal='best'; expected one of 'max', 'min', 'learn'"):
         mf.suggest(surrogate, POOL, goal="best")
 
 

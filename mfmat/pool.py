@@ -1,0 +1,54 @@
+"""A pool as tensors: the candidates of a table, read once and asked about many times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mfmat.data import material_keys
+from mfmat.errors import TableError
+from mfmat.schema import OnError, Schema
+from mfmat.types import Codes
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The candidates of a table that can be read.
+
+    Attributes:
+        table: as it was given.
+        X: n x (d+1), at the target.
+        rows: the row of the table that each candidate is (n).
+        keys: the material of each (n).
+        first: whether it is the first of its material (n); the others are never chosen.
+
+    >>> from mfmat import Columns, Schema
+    >>> pool = Pool.read(Schema(Columns("x"), value="y"), pd.DataFrame({"x": [0.5, 0.7, 0.5]}))
+    >>> pool.first.tolist()
+    [True, True, False]
+    """
+
+    table: pd.DataFrame = field(repr=False)
+    X: Tensor = field(repr=False)
+    rows: NDArray[np.int64] = field(repr=False)
+    keys: Codes = field(repr=False)
+    first: Tensor = field(repr=False)
+
+    @classmethod
+    def read(cls, schema: Schema, table: pd.DataFrame, *, on_error: OnError = "raise") -> Pool:
+        """The pool of a table, by a schema that knows its categories (`surrogate.schema`).
+
+        Raises:
+            TableError: an empty table, a missing column, or cells that cannot be read.
+        """
+        if table.empty:
+            raise TableError("an empty pool", expected="at least one candidate", fix="check the filter before it")
+        X, rows = schema.encode(table, on_error=on_error)
+        keys = material_keys(X[:, 0], schema.material_column)
+        first = torch.from_numpy(~pd.Series(keys.numpy()).duplicated().to_numpy())
+        return cls(table, X[:, 0], rows, keys, first)
