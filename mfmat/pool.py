@@ -23,6 +23,7 @@ class Pool:
     Attributes:
         table: as it was given.
         X: n x (d+1), at the target.
+        costs: price of each candidate in each source (n x m).
         rows: the row of the table that each candidate is (n).
         keys: the material of each (n).
         first: whether it is the first of its material (n); the others are never chosen.
@@ -35,6 +36,7 @@ class Pool:
 
     table: pd.DataFrame = field(repr=False)
     X: Tensor = field(repr=False)
+    costs: Tensor = field(repr=False)
     rows: NDArray[np.int64] = field(repr=False)
     keys: Codes = field(repr=False)
     first: Tensor = field(repr=False)
@@ -48,7 +50,8 @@ class Pool:
         """
         if table.empty:
             raise TableError("an empty pool", expected="at least one candidate", fix="check the filter before it")
-        X, rows = schema.encode(table, on_error=on_error)
+        costs, priced = schema.price(table, on_error=on_error)
+        X, read = schema.encode(table.iloc[priced], on_error=on_error)
         keys = material_keys(X[:, 0], schema.material_column)
         first = torch.from_numpy(~pd.Series(keys.numpy()).duplicated().to_numpy())
-        return cls(table, X[:, 0], rows, keys, first)
+        return cls(table, X[:, 0], costs[read], priced[read], keys, first)

@@ -20,7 +20,7 @@ from mfmat.errors import MfmatWarning, Problem, SchemaError, TableError, Unknown
 from mfmat.features.featurizer import Featurizer
 from mfmat.identities import number_names, number_rows
 from mfmat.posteriors import RowPosterior, interval, quantile
-from mfmat.readings import read_noise, read_values
+from mfmat.readings import read_costs, read_noise, read_values
 from mfmat.replicates import merge
 from mfmat.sources import check_costs, check_kinds, order_sources, read_fidelities
 from mfmat.values import Value
@@ -41,7 +41,8 @@ class Schema(Value, kind="schema"):
         inputs: a featurizer or several, each giving named views.
         value: column of the measured or computed values.
         source: column naming where a value came from; left out, there is one source.
-        costs: price of one value of each source, in order of trust, the target last.
+        costs: price of one value of each source, in order of trust, the target last; or the name of a pool's column
+            that holds the price of each candidate.
         target: the source whose values are wanted, where it is not the last.
         noise: column with the known standard deviation of a value (a missing cell: unknown).
         material: column naming the material; left out, equal inputs are one material.
@@ -67,7 +68,7 @@ class Schema(Value, kind="schema"):
     inputs: Featurizer | tuple[Featurizer, ...]
     value: str
     source: str | None = None
-    costs: Mapping[str, float] | None = None
+    costs: Mapping[str, float | str] | None = None
     target: str | None = None
     noise: str | None = None
     material: str | None = None
@@ -97,7 +98,7 @@ class Schema(Value, kind="schema"):
         cls,
         table: pd.DataFrame,
         inputs: Featurizer | Sequence[Featurizer],
-        costs: Mapping[str, float],
+        costs: Mapping[str, float | str],
         *,
         value: str = "value",
         source: str = "source",
@@ -136,8 +137,19 @@ class Schema(Value, kind="schema"):
 
     @property
     def prices(self) -> dict[str, float]:
-        """The costs, also where none were given (one source, price 1)."""
-        return dict(self.costs or {})
+        """The costs, also where none were given (one source, price 1); NaN where each candidate has its own."""
+        return {name: math.nan if isinstance(cost, str) else cost for name, cost in (self.costs or {}).items()}
+
+    def price(self, pool: pd.DataFrame, *, on_error: OnError = "raise") -> tuple[Tensor, NDArray[np.int64]]:
+        """The price of each candidate in each source (n x m), and the positions of those that have one.
+
+        Raises:
+            TableError: a missing column of prices, or cells that are none.
+        """
+        self._require(pool, [cost for cost in (self.costs or {}).values() if isinstance(cost, str)])
+        found, problems = read_costs(pool, self.costs or {}, self.sources)
+        good = _keep(len(pool), problems, on_error)
+        return torch.from_numpy(found[good]), good
 
     def settle(self, table: pd.DataFrame) -> Schema:
         """This schema with what it leaves open (levels of categories, classes of labels) read off the table."""

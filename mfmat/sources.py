@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mfmat.errors import Problem, SchemaError, nearest
 
 
-def check_costs(costs: Mapping[str, float] | None, source: str | None, value: str) -> dict[str, float]:
-    """The prices as numbers; one source of price 1 where none are given."""
+def check_costs(costs: Mapping[str, float | str] | None, source: str | None, value: str) -> dict[str, float | str]:
+    """The prices as numbers, or the columns that hold them; one source of price 1 where none are given."""
     if not costs:
         if source is not None:
             raise SchemaError(
@@ -25,9 +25,14 @@ def check_costs(costs: Mapping[str, float] | None, source: str | None, value: st
             )
         return {value: 1.0}
     for name, cost in costs.items():
+        # A number as text is a slip, not a column.
+        if isinstance(cost, str) and math.isnan(_number(cost)):
+            continue
         if not isinstance(cost, numbers.Real) or not math.isfinite(cost) or cost < 0:
             raise SchemaError(
-                f"costs[{name!r}] = {cost!r}", expected="a finite price of 0 or more", fix="give every source its price"
+                f"costs[{name!r}] = {cost!r}",
+                expected="a finite price of 0 or more, or the column of the pool that holds it",
+                fix="give every source its price",
             )
     if source is None and len(costs) > 1:
         raise SchemaError(
@@ -35,7 +40,7 @@ def check_costs(costs: Mapping[str, float] | None, source: str | None, value: st
             expected="the column that names each row's source",
             fix='Schema(..., source="method")',
         )
-    return {str(name): float(cost) for name, cost in costs.items()}
+    return {str(name): cost if isinstance(cost, str) else float(cost) for name, cost in costs.items()}
 
 
 def check_kinds(kinds: Mapping[str, Any] | None, sources: tuple[str, ...]) -> dict[str, Any]:
@@ -81,3 +86,10 @@ def read_fidelities(
 
     unknown = np.flatnonzero(codes < 0).tolist()
     return codes, [Problem(i, table.index[i], column, cells[i], what(cells[i])) for i in unknown]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

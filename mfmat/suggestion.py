@@ -80,9 +80,8 @@ def suggest(
     acquisition = _acquisition(goal)
     known = pool if isinstance(pool, Pool) else Pool.read(schema, pool, on_error=on_error)
     asked = known.X[:0] if pending is None or pending.empty else _asked(surrogate, pending)
-    prices = torch.tensor([schema.prices[name] for name in schema.sources], dtype=torch.double)
     terms = Terms(
-        costs=prices.expand(len(known.X), -1),
+        costs=known.costs,
         open=_open(surrogate, known, asked, sources),
         chance=None if chance is None else torch.from_numpy(chance.to_numpy(float)[known.rows]),
         budget=budget,

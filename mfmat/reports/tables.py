@@ -138,7 +138,7 @@ def links(found: Sequence[Contribution]) -> Table:
     columns = {
         "source": texts([one.source for one in found]),
         "values": each("rows", 0),
-        "price": [Cell(f"{one.price:g}", one.price) for one in found],
+        "price": [Cell("by row" if math.isnan(one.price) else f"{one.price:g}", one.price) for one in found],
         "error without it": [
             Cell("–") if change is None else Cell(number(100 * change, 0) + "%", change) for change in changes
         ],

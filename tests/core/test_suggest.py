@@ -323,6 +323,28 @@ def test_with_a_temperature_pairs_are_drawn_as_often_as_it_says(surrogate: mf.Su
     assert mf.suggest(surrogate, POOL).attrs["probability"] == [1.0]
 
 
+@pytest.mark.parametrize("goal", ["max", "learn"])
+def test_a_column_of_the_pool_holds_the_price_of_each_candidate(goal: str, surrogate: mf.Surrogate) -> None:
+    by_row = replace(surrogate, schema=replace(surrogate.schema, costs={"cheap": "hours", "trusted": 10.0}))
+    same = mf.suggest(by_row, POOL.assign(hours=1.0), 5, goal=goal)
+    pd.testing.assert_frame_equal(same.drop(columns="hours"), mf.suggest(surrogate, POOL, 5, goal=goal))
+    dear = POOL.assign(hours=[1e6, 1e6, 1e6, 1e-6, 1e6, 1e6])
+    first = mf.suggest(by_row, dear, goal=goal).iloc[0]
+    assert (first["x"], first["source"], first["cost"]) == (0.52, "cheap", 1e-6)
+
+
+def test_a_cell_that_is_no_price_is_named(surrogate: mf.Surrogate) -> None:
+    by_row = replace(surrogate, schema=replace(surrogate.schema, costs={"cheap": "hours", "trusted": 10.0}))
+    pool = POOL.assign(hours=[1.0, -2.0, 3.0, float("nan"), 1.0, 1.0])
+    with pytest.raises(TableError, match=r"row 3 .*'hours': a missing value.*row 1 .*'hours': a price below 0"):
+        mf.suggest(by_row, pool)
+    with pytest.warns(SkippedRowsWarning, match="2 of 6 rows"):
+        chosen = mf.suggest(by_row, pool, 100, on_error="skip")
+    assert set(chosen.index) == {0, 2, 4, 5}
+    with pytest.raises(TableError, match="without the column 'hours'"):
+        mf.suggest(by_row, POOL)
+
+
 def test_sources_can_be_left_out(surrogate: mf.Surrogate) -> None:
     assert set(mf.suggest(surrogate, POOL, 100, sources=["trusted"])["source"]) == {"trusted"}
     with pytest.raises(UnknownNameError, match="source 'trustd'"):
