@@ -27,7 +27,8 @@ def renew(
     `Auto` compares recipes at the first call and whenever the target's compounds have grown by a quarter since.
     Between, the recipe that it chose is refitted, without its calibrator: acquisitions use the joint Gaussian, which a
     calibrator does not change. Below 10 target compounds `Auto` compares nothing and is run as it is. Every other
-    recipe is fitted as it is. `card["renewal"]` says which recipe was asked for, what was chosen and from how many compounds.
+    recipe is fitted as it is. `card["renewal"]` says which recipe was asked for, what was chosen and from how many
+    compounds.
 
     Args:
         table: everything measured so far.
