@@ -11,6 +11,7 @@ from mfmat.auto import FEWEST, Auto
 from mfmat.calibrators import Conformal
 from mfmat.learner import Learner
 from mfmat.schema import Schema
+from mfmat.stacks import Latent, Mixture
 from mfmat.surrogate import Surrogate, fit
 
 GROWTH = 1.25
@@ -25,10 +26,9 @@ def renew(
     """A surrogate of the table as it is now; what `previous` found out of a slightly smaller table is not asked again.
 
     `Auto` compares recipes at the first call and whenever the target's compounds have grown by a quarter since.
-    Between, the recipe that it chose is refitted, without its calibrator: acquisitions use the joint Gaussian, which a
-    calibrator does not change. Below 10 target compounds `Auto` compares nothing and is run as it is. Every other
-    recipe is fitted as it is. `card["renewal"]` says which recipe was asked for, what was chosen and from how many
-    compounds.
+    Between, what it chose is refitted as `bare` makes it: for acquisitions, which use the joint Gaussian alone. Below
+    10 target compounds `Auto` compares nothing and is run as it is. Every other recipe is fitted as it is.
+    `card["renewal"]` says which recipe was asked for, what was chosen and from how many compounds.
 
     Args:
         table: everything measured so far.
@@ -51,11 +51,36 @@ def renew(
         return fit(table, settled, recipe)
     compounds = _compounds(table, settled)
     note = _note(previous, recipe, settled)
-    if note is None or min(compounds, note["compounds"]) < FEWEST or compounds >= GROWTH * note["compounds"]:
-        full = fit(table, settled, recipe)
-        chosen = _bare(Learner.of(full.model.facts["recipe"]))
-        return _noted(full, {"recipe": recipe.config(), "chosen": chosen.config(), "compounds": compounds})
-    return _noted(fit(table, settled, Learner.of(note["chosen"])), note)
+    if note and min(compounds, note["compounds"]) >= FEWEST and compounds < GROWTH * note["compounds"]:
+        return _noted(fit(table, settled, Learner.of(note["chosen"])), note)
+    full = fit(table, settled, recipe)
+    found = Learner.of(full.model.facts["recipe"])
+    chosen = bare(found)
+    inside = found.learner if isinstance(found, Conformal) else found
+    # A calibrator leaves the joint Gaussian as it is; what else `bare` takes away does not.
+    now = full if chosen == inside else fit(table, settled, chosen)
+    return _noted(now, {"recipe": recipe.config(), "chosen": chosen.config(), "compounds": compounds})
+
+
+def bare(recipe: Learner) -> Learner:
+    """The recipe as acquisitions need it.
+
+    They read the joint Gaussian, so a calibrator goes. Of a mixture its first member stays, in `Auto` the best: weights
+    would take a fit for each fold and member at every ask. A `Latent` of one draw is made to draw as many as it does
+    by itself: with one, the target does not move with a cheap value that is still to be measured, and nobody would
+    pay for it.
+
+    >>> from mfmat.experts import GP
+    >>> bare(Conformal(Latent([GP()], draws=1))).draws
+    8
+    """
+    if isinstance(recipe, Conformal):
+        return bare(recipe.learner)
+    if isinstance(recipe, Mixture):
+        return bare(recipe.members[0])
+    if isinstance(recipe, Latent) and recipe.draws == 1:
+        return replace(recipe, draws=Latent.draws)
+    return recipe
 
 
 def _compounds(table: pd.DataFrame, schema: Schema) -> int:
@@ -68,10 +93,6 @@ def _note(previous: Surrogate | None, recipe: Auto, schema: Schema) -> dict[str,
     note: dict[str, Any] | None = previous.card.get(NOTE) if previous else None
     same = previous and note and note["recipe"] == recipe.config() and previous.schema == schema
     return note if same else None
-
-
-def _bare(recipe: Learner) -> Learner:
-    return recipe.learner if isinstance(recipe, Conformal) else recipe
 
 
 def _noted(surrogate: Surrogate, note: dict[str, Any]) -> Surrogate:

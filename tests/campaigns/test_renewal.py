@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +9,8 @@ import torch
 
 import mfmat as mf
 from mfmat.auto import Auto
-from mfmat.renewal import NOTE, renew
+from mfmat.data import at_fidelity
+from mfmat.renewal import NOTE, bare, renew
 
 SMALL = Auto(member=mf.GP(), folds=2)
 
@@ -24,7 +23,7 @@ def make(n: int) -> tuple[pd.DataFrame, mf.Schema]:
 
 
 @pytest.fixture
-def full_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def full_runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of rows of each full run of Auto."""
     runs: list[int] = []
     whole = Auto.fit
@@ -34,7 +33,7 @@ def full_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return whole(self, data)
 
     monkeypatch.setattr(Auto, "fit", counted)
-    yield runs
+    return runs
 
 
 def test_auto_is_run_in_full_when_the_target_has_grown_by_a_quarter(full_runs: list[int]) -> None:
@@ -59,8 +58,8 @@ def test_between_the_chosen_recipe_is_fitted_to_all_rows_without_its_calibrator(
     second = renew(*make(14), SMALL, first)
     chosen = mf.Learner.of(first.model.facts["recipe"])
     assert isinstance(chosen, mf.Conformal)
-    assert second.recipe == chosen.learner
-    plain = mf.fit(*make(14), chosen.learner)
+    assert second.recipe == bare(chosen)
+    plain = mf.fit(*make(14), bare(chosen))
     X, _ = second.schema.encode(make(20)[0])
     with torch.no_grad():
         for mine, other in zip(
@@ -99,3 +98,19 @@ def test_what_was_renewed_is_saved_and_loaded(tmp_path) -> None:
     again = mf.load(tmp_path / "x.mfmat")
     assert again.predict(make(5)[0]).equals(second.predict(make(5)[0]))
     assert again.card[NOTE] == second.card[NOTE]
+
+
+def test_a_measurement_in_a_cheap_source_moves_the_target() -> None:
+    table, schema = make(12)
+    unmeasured = schema.encode(pd.DataFrame({"x": [0.513]}))[0][:, 0]
+    both = torch.cat([at_fidelity(unmeasured, 0), unmeasured])
+    for recipe, moves in ((mf.Latent([mf.GP()], draws=1), False), (bare(mf.Latent([mf.GP()], draws=1)), True)):
+        model = recipe.fit(schema.data(table))
+        covariance = model.joint(both, torch.tensor([True, False]))[1]
+        assert (covariance[0, 1].abs() > 1e-6) == moves
+
+
+def test_of_a_mixture_the_best_member_is_refitted() -> None:
+    mixture = mf.Mixture([mf.Latent([mf.GP()], draws=1), mf.Difference([mf.GP()])])
+    assert bare(mf.Conformal(mixture)) == mf.Latent([mf.GP()], draws=8)
+    assert bare(mf.GP()) == mf.GP()
