@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import mfmat as mf
+from mfmat import cli
 from mfmat.errors import SavedFileError, SchemaError, TableError
 from mfmat.outcomes import Backtest, paired
 from mfmat.policies import Ask, Policy, Random
@@ -252,7 +254,7 @@ def test_curves_fall_and_differences_are_paired(result: Backtest) -> None:
 
 def test_learning_is_tested_on_materials_that_are_never_asked() -> None:
     table, schema = make(20, costs=(5, 10), wiggle=8)
-    result = mf.backtest(table, schema, CHAIN, goal="learn", seeds=2, start=2, budget=120)
+    result = mf.backtest(table, schema, CHAIN, goal="learn", seeds=2, start=2, budget=100)
     tested = result.steps.dropna(subset=["crps"])
     assert tested.groupby(["policy", "seed"]).size().max() < 15
     assert (result.steps.groupby(["policy", "seed"])["crps"].last().notna()).all()
@@ -319,3 +321,18 @@ def test_policies_are_values() -> None:
     for policy in (Ask(), CHAIN, Random(("trusted",)), Ask(mf.GP(), sources=("trusted",), goal="learn")):
         assert Policy.of(json.loads(json.dumps(policy.config()))) == policy
     assert Ask(mf.GP(), sources=("hse", "exp"), goal="learn").name == "gp to learn on hse, exp"
+
+
+def test_the_shell_says_the_verdict_and_writes_the_summary(tmp_path: Path) -> None:
+    table, _ = make(10)
+    table.to_csv(tmp_path / "table.csv", index=False)
+    (tmp_path / "recipe.json").write_text(json.dumps(mf.Pooled(mf.BayesianLinear()).config()))
+    words = ["backtest", "table.csv", "--value", "y", "--column", "x", "--source", "source"]
+    words += ["--cost", "cheap=1", "--cost", "trusted=10", "--recipe", "recipe.json", "--seeds", "1"]
+    words += ["--start", "2", "--budget", "45", "--stop", "budget", "--out", "summary.csv"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        said = CliRunner().invoke(cli.app, words, catch_exceptions=False)
+    assert said.exit_code == 0
+    assert "mean regret in 1 replayed campaigns" in said.stdout
+    assert list(pd.read_csv(tmp_path / "summary.csv")["policy"]) == ["pooled", "random", "single-fidelity"]
