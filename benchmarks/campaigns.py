@@ -13,6 +13,7 @@ not repeated. Needs MFMAT_DATA.
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,14 +101,16 @@ def main() -> None:
     parser.add_argument("--pools", nargs="+", default=list(POOLS), choices=list(POOLS))
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
-    found: dict[str, list[dict[str, Any]]] = {}
+    # Parts are run on their own, too: what the others found stays.
+    file = RESULTS / "campaigns.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["results"] if file.exists() else {}
     if "cof" in asked.part:
         table, schema = mf.datasets.load("cof-xe-kr")
         policies = [each for each in (mf.Ask(name="mfmat"), CostCooled()) if each.name not in asked.without]
         result = resumed("cof", table, schema, policies, seeds=asked.seeds, **COF)
         found["COF of the highest Xe/Kr selectivity, minutes"] = campaigns(result)
     if "pools" in asked.part:
-        found["Pools, experiments"] = [row for pool in asked.pools for row in experiments(pool, asked.seeds)]
+        found |= {f"Pool {pool}, experiments": experiments(pool, asked.seeds) for pool in asked.pools}
     record("campaigns", found, says=SAYS)
 
 

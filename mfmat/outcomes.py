@@ -85,7 +85,7 @@ class Backtest:
         rows = []
         for policy in self.policies:
             runs = outcome[policy].to_numpy()
-            low, middle, high = np.quantile(runs, [0.25, 0.5, 0.75], method="inverted_cdf")
+            low, middle, high = _quartiles(runs)
             row = {"runs": len(runs), "reached": np.isfinite(runs).mean(), "median": middle, "lower_quartile": low}
             row |= {"upper_quartile": high, "mean": bounded[policy].mean()}
             for baseline in BASELINES:
@@ -188,6 +188,13 @@ class Backtest:
             place = np.searchsorted(run["total_cost"].to_numpy(), costs, side="right") - 1
             rows.append(run[column].to_numpy()[np.maximum(place, 0)])
         return np.array(rows, dtype=np.float64)
+
+
+def _quartiles(runs: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Where a quartile lies between two runs, their mean; infinite where one of them is."""
+    below, above = (np.quantile(runs, [0.25, 0.5, 0.75], method=how) for how in ("lower", "higher"))
+    low, middle, high = ((below + above) / 2).tolist()
+    return low, middle, high
 
 
 def paired(differences: Any, level: float = 0.95) -> tuple[float, float, float]:
