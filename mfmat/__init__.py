@@ -8,6 +8,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _public = {
+    "Ask": "mfmat.policies",
     "AtomSet": "mfmat.experts",
     "Auto": "mfmat.auto",
     "BayesianLinear": "mfmat.experts",
@@ -35,6 +36,7 @@ _public = {
     "Mixture": "mfmat.stacks",
     "MultiTask": "mfmat.stacks",
     "Pooled": "mfmat.stacks",
+    "Random": "mfmat.policies",
     "Scaling": "mfmat.calibrators",
     "Schema": "mfmat.schema",
     "SparseGP": "mfmat.experts",
@@ -44,6 +46,7 @@ _public = {
     "load": "mfmat.surrogate",
     "diagnose": "mfmat.diagnosis",
     "suggest": "mfmat.suggestion",
+    "backtest": "mfmat.backtesting",
     "cross_validate": "mfmat.validation",
     "report": "mfmat.reports",
     "datasets": "mfmat.datasets",

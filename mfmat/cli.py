@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mfmat import backtest_cli
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -253,3 +255,6 @@ def _price(text: str) -> tuple[str, float]:
         return name, float(price if equals and name else "")
     except ValueError as error:
         raise typer.BadParameter(f"--cost {text}: expected SOURCE=PRICE, as in --cost exp=400") from error
+
+
+backtest_cli.add_to(app, _read, _inputs, _price)

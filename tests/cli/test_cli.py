@@ -20,7 +20,7 @@ from mfmat.errors import SchemaError
 from mfmat.schema import SkippedRowsWarning
 
 COMMAND = Path(sys.executable).with_name("mfmat")
-VERBS = ["demo", "fit", "predict", "suggest", "diagnose", "report"]
+VERBS = ["demo", "fit", "predict", "suggest", "diagnose", "report", "backtest"]
 TABLE = """formula,method,gap,T
 GaAs,pbe,0.5,300
 NaN,pbe,1.0,300
