@@ -30,8 +30,8 @@ ROUNDING = 1 + 1e-12
 """Prices that add up to the budget must not miss it by the rounding of their sum."""
 
 
-def renew(table: pd.DataFrame, schema: Schema, recipe: Learner, previous: Surrogate | None = None) -> Surrogate:
-    # SHIM until mfmat.renewal is merged: then delete this and `from mfmat.renewal import renew` in campaign.py.
+def renew(table: pd.DataFrame, schema: Schema, recipe: Learner, previous: Surrogate | None = None) -> Surrogate:  # noqa: ARG001
+    # SHIM until mfmat.renewal is merged: then delete this function and `from mfmat.renewal import renew`.
     return fit(table, schema, recipe)
 
 
@@ -67,8 +67,9 @@ def ask(journal: Journal, records: Records, n: int, budget: float | None) -> pd.
         with journal.writing() as log:
             view.ledger.add(log.events(after=saw))
             if not _clashes(proposal.entries, view.ledger, records.budget):
+                round_ = _round(records, view, proposal, saw)
                 number = len(log.rounds()) + 1
-                log.add(_round(records, view, proposal, number, saw, time.monotonic() - began), _model(view))
+                log.add(replace(round_, id=number, seconds=time.monotonic() - began), _model(view))
                 log.append([replace(entry, round=number) for entry in proposal.entries])
                 return proposal.table
 
@@ -170,15 +171,15 @@ def _entries(catalogue: Catalogue, table: pd.DataFrame) -> list[Entry]:
     ]
 
 
-def _round(records: Records, view: View, proposal: Proposal, number: int, saw: int, seconds: float) -> Round:
+def _round(records: Records, view: View, proposal: Proposal, saw: int) -> Round:
     return Round(
-        id=number,
+        id=0,
         time=now(),
         recipe=json.dumps(records.recipe.config()),
         seed=proposal.seed,
         table_sha256=digest(view.seen) if view.surrogate else None,
         last_event=saw,
-        seconds=seconds,
+        seconds=0.0,
         note=proposal.note,
     )
 

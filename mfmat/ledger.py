@@ -101,12 +101,12 @@ class Ledger:
     @property
     def readings(self) -> list[Event]:
         """Everything measured that counts, in the order in which it was told."""
-        return sorted((e for standing in self.pairs.counted() for e in standing.counted), key=lambda event: event.id)
+        return sorted((e for standing in self.pairs.values() for e in standing.counted), key=lambda event: event.id)
 
     @property
     def failures(self) -> list[Event]:
         """The newest failure of each pair that failed and has no value, in order."""
-        lone = [s.failure for s in self.pairs.counted() if s.failure and not s.counted]
+        lone = [s.failure for s in self.pairs.values() if s.failure and not s.counted]
         return sorted(lone, key=lambda event: event.id)
 
     def counts(self, source: str) -> Counts:
