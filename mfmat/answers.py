@@ -99,7 +99,7 @@ class Catalogue:
         """The candidates of entries, one a row, with their source."""
         found = list(entries)
         cells = [self.row(entry) for entry in found]
-        columns = dict.fromkeys([*self.columns, self.source_column, *(name for row in cells for name in row)])
+        columns = dict.fromkeys([*self.pool.columns, self.source_column, *(name for row in cells for name in row)])
         index = pd.Index([self.label(entry) for entry in found], name=self.pool.index.name)
         return pd.DataFrame({name: [row.get(name) for row in cells] for name in columns}, index=index)
 

@@ -83,7 +83,7 @@ class Records:
         content = log.model(fitted[number]) if number in fitted else None
         if content is None:
             raise SchemaError(
-                f"the model of round {number}",
+                f"the model of {f'round {round}' if round else 'the newest round'}",
                 expected=f"a round with a model ({', '.join(map(str, fitted)) or 'there is none yet'})",
                 fix="ask() first; a round that nothing could be asked in has no model",
             )

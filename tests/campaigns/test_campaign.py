@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 import mfmat as mf
+from mfmat.asking import look
 from mfmat.errors import SavedFileError, SchemaError, TableError
 from mfmat.journal import CampaignError
 
 Begin = Callable[..., mf.Campaign]
-X = ["x", "source"]
 
 
 def pairs(table: pd.DataFrame) -> set[tuple[float, str]]:
@@ -38,8 +38,7 @@ def test_everything_is_there_again_when_opened(url: str, begin: Begin) -> None:
     assert (again.schema, again.recipe, again.budget) == (campaign.schema, campaign.recipe, 25)
     assert (again.goal, again.seed) == ("min", 3)
     assert again.status() == campaign.status()
-    for name in ("pool",):
-        pd.testing.assert_frame_equal(getattr(again, name), getattr(campaign, name))
+    pd.testing.assert_frame_equal(again.pool, campaign.pool)
     for name in ("seen", "pending", "history"):
         pd.testing.assert_frame_equal(getattr(again, name)(), getattr(campaign, name)())
 
@@ -137,7 +136,7 @@ def test_a_campaign_may_begin_with_nothing(tmp_path: Path, begin: Begin) -> None
     assert todo["source"].tolist() == ["cheap"] * 2
     assert todo["x"].max() - todo["x"].min() > 0.3
     assert not pairs(campaign.ask(2)) & pairs(todo)
-    with pytest.raises(SchemaError, match="the model of round 2"):
+    with pytest.raises(SchemaError, match="the model of the newest round"):
         campaign.model()
     assert campaign.seen().empty
 
@@ -231,10 +230,7 @@ def test_known_noise_is_kept(tmp_path: Path) -> None:
     pool = pd.DataFrame({"x": [0.1, 0.2, 0.3]})
     campaign = mf.Campaign.create(tmp_path / "gap.db", schema, recipe=mf.GP(steps=5), pool=pool)
     campaign.tell(campaign.ask(3).assign(y=[1.0, 2.0, 3.0], std=[0.1, np.nan, 0.3]))
-    assert campaign.seen()["std"].fillna(-1).tolist() == [0.1, -1, 0.3] or set(campaign.seen()["std"].dropna()) == {
-        0.1,
-        0.3,
-    }
+    assert campaign.seen()["std"].fillna(-1).tolist() == [0.1, -1.0, 0.3]
     with pytest.raises(TableError, match="a negative standard deviation"):
         campaign.tell(pool.assign(y=1.0, std=-1.0))
 
@@ -279,8 +275,8 @@ def test_a_failure_is_spent_and_not_asked_again(campaign: mf.Campaign) -> None:
     assert campaign.history()["why"].iloc[-1] == "broke"
     assert pairs(campaign.pending()) == pairs(todo.iloc[1:])
     assert not pairs(todo) & pairs(campaign.ask(9))
+    campaign.tell(todo.iloc[1:].assign(y=0.5))
     with pytest.raises(TableError, match="that has a value"):
-        campaign.tell(todo.iloc[1:].assign(y=0.5))
         campaign.fail(todo.iloc[1:])
 
 
@@ -299,13 +295,8 @@ def test_failures_are_learned_from(tmp_path: Path, begin: Begin) -> None:
     pool = pd.DataFrame({"x": np.linspace(0, 1, 21)})
     campaign = begin(tmp_path / "gap.db", pool=pool)
     low, high = pool.iloc[:4].assign(source="cheap"), pool.iloc[-4:].assign(source="cheap")
-    plain = campaign.ask(6)
-    campaign.withdraw(plain)
     campaign.fail(high)
     campaign.tell(low.assign(y=0.3))
-    assert campaign.ask(6)["x"].mean() < 0.75
-    from mfmat.asking import look  # noqa: PLC0415
-
     chance = look(campaign._journal, campaign._records, None).chance
     assert chance is not None
     assert chance.iloc[0] > 0.6 > 0.4 > chance.iloc[-1]
@@ -356,11 +347,15 @@ def test_an_export_that_was_altered_is_refused(campaign: mf.Campaign, tmp_path: 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Adak"])
 def test_times_are_in_utc_whatever_the_zone_of_the_machine(
-    zone: str, campaign: mf.Campaign, elsewhere: Callable[..., subprocess.Popen], tmp_path: Path
+    zone: str, campaign: mf.Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = f"import mfmat as mf; mf.Campaign.open({str(tmp_path / 'gap.db')!r}).ask()"
     before = datetime.now(UTC)
-    assert elsewhere(code, TZ=zone).wait() == 0
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    campaign.ask()
+    assert abs(datetime.now() - datetime.now(UTC).replace(tzinfo=None)) > timedelta(hours=5)
+    monkeypatch.undo()
+    time.tzset()
     (said,) = campaign.history()["time"]
     assert said.endswith("+00:00")
     assert before - timedelta(seconds=1) < datetime.fromisoformat(said) < datetime.now(UTC) + timedelta(seconds=1)
