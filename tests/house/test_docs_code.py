@@ -28,6 +28,7 @@ PAGES = [
     "docs/bad-input.md",
     "docs/labels.md",
     "docs/calibration.md",
+    "docs/campaigns.md",
     *LEARNERS,
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
