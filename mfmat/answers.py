@@ -77,23 +77,33 @@ class Catalogue:
             TableError: a missing column, or cells that cannot be read.
         """
         check_columns(table, self.columns, "a table")
-        schema = self.settle(table)
-        known = self._keys if schema == self._settled else _keys(schema, self.pool)
-        first = {int(key): label for key, label in zip(known[::-1], self.labels[::-1], strict=True)}
         rows = table[self.columns].to_dict("records")
-        found = [first.get(int(key)) for key in _keys(schema, table)]
-        return [label or json.dumps(self._name(row)) for label, row in zip(found, rows, strict=True)]
+        found = zip(self._find(table), rows, strict=True)
+        return [label or json.dumps(self._name(row)) for label, row in found]
+
+    def measured(self, table: pd.DataFrame) -> set[tuple[str, str]]:
+        """The pairs of the pool that a table has a value of."""
+        fidelity, _ = read_fidelities(table, self.schema.source, self.schema.sources)
+        found = zip(self._find(table), fidelity, strict=True)
+        return {(label, self.schema.sources[i]) for label, i in found if label}
 
     def row(self, entry: Entry) -> dict[str, Any]:
         """The cells of a candidate; what was told along with it, where the pool does not know better."""
         place = self.places.get(entry.candidate)
-        own = {} if place is None else dict(self.pool.iloc[place].items())
+        own = {} if place is None else self._records[place]
         return {**entry.facts.get("row", {}), **own, self.source_column: entry.source}
 
     def label(self, entry: Entry) -> Any:
         """Its label in an index."""
         place = self.places.get(entry.candidate)
         return entry.facts.get("label") if place is None else self.pool.index[place]
+
+    def asked(self, entries: Iterable[Entry]) -> pd.DataFrame:
+        """The rows of the pool that were asked for, with their source."""
+        found = list(entries)
+        table = self.pool.iloc[[self.places[entry.candidate] for entry in found]].copy()
+        table[self.source_column] = pd.Series([entry.source for entry in found], index=table.index, dtype=object)
+        return table.astype({self.source_column: "str"})
 
     def rows(self, entries: Iterable[Entry]) -> pd.DataFrame:
         """The candidates of entries, one a row, with their source."""
@@ -109,12 +119,24 @@ class Catalogue:
         return [self.labels[i] for i in np.sort(np.unique(self._keys, return_index=True)[1])]
 
     @cached_property
+    def _records(self) -> list[dict[Any, Any]]:
+        # A row of a table would turn whole numbers into floats, and 12 and 12.0 are two names of a material.
+        return self.pool.to_dict("records")
+
+    @cached_property
     def _settled(self) -> Schema:
         return self.settle()
 
     @cached_property
     def _keys(self) -> NDArray[np.int64]:
         return _keys(self._settled, self.pool)
+
+    def _find(self, table: pd.DataFrame) -> list[str | None]:
+        """The candidate of the pool that each row is, if it is one."""
+        schema = self.settle(table)
+        known = self._keys if schema == self._settled else _keys(schema, self.pool)
+        first = {int(key): label for key, label in zip(known[::-1], self.labels[::-1], strict=True)}
+        return [first.get(int(key)) for key in _keys(schema, table)]
 
     def _name(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         material = self.schema.material

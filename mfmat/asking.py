@@ -14,13 +14,13 @@ import torch
 
 from mfmat.answers import Catalogue
 from mfmat.card import digest
-from mfmat.data import material_keys
 from mfmat.feasibility import chance_of_success
 from mfmat.frames import plain
 from mfmat.journal import Entry, Journal, Round, now
 from mfmat.learner import Learner
 from mfmat.ledger import Ledger, Pair
 from mfmat.packing import pack, unpack
+from mfmat.pool import Pool
 from mfmat.records import Records
 from mfmat.schema import Schema
 from mfmat.suggestion import suggest
@@ -45,6 +45,7 @@ class View:
     surrogate: Surrogate | None = None
     new: bool = False
     chance: pd.Series | None = None
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,9 @@ def look(journal: Journal, records: Records, budget: float | None) -> View:
         return view
     catalogue = records.catalogue
     chance = learn_chance(catalogue, ledger, seen)
-    if stored is not None:
-        return replace(view, surrogate=unpack(stored), chance=chance)
-    surrogate = renew(seen, catalogue.settle(seen), records.recipe, previous)
-    return replace(view, surrogate=surrogate, new=True, chance=chance)
+    surrogate = unpack(stored) if stored else renew(seen, catalogue.settle(seen), records.recipe, previous)
+    pool = Pool.read(surrogate.schema, catalogue.pool)
+    return replace(view, surrogate=surrogate, new=not stored, chance=chance, pool=pool)
 
 
 def propose(records: Records, view: View, n: int, budget: float | None) -> Proposal:
@@ -99,16 +99,15 @@ def propose(records: Records, view: View, n: int, budget: float | None) -> Propo
     limit = _least(ledger.left(records.budget), budget)
     if note := _shortage(records, ledger, [], limit):
         return Proposal(_laid_out(catalogue, [], ""), [], seed, f"0 of {n}: {note}")
-    if view.surrogate is None:
+    if view.surrogate is None or view.pool is None:
         table = _first(catalogue, open_pairs(records, ledger), n, limit)
     else:
-        under_way = catalogue.rows(ledger.pending.values())
         table = suggest(
-            _closing(view.surrogate, catalogue, ledger),
-            catalogue.pool,
+            _closing(view.surrogate, view.pool, catalogue, ledger),
+            view.pool,
             n,
             goal=records.goal,
-            pending=under_way if len(under_way) else None,
+            pending=catalogue.asked(ledger.pending.values()),
             budget=limit,
             chance=view.chance,
             seed=seed,
@@ -193,10 +192,9 @@ def _least(*limits: float | None) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _closing(surrogate: Surrogate, catalogue: Catalogue, ledger: Ledger) -> Surrogate:
+def _closing(surrogate: Surrogate, pool: Pool, catalogue: Catalogue, ledger: Ledger) -> Surrogate:
     """The surrogate, to which told and failed pairs are known: they are not suggested, and failed ones not believed."""
-    schema = surrogate.schema
-    keys = material_keys(schema.encode(catalogue.pool)[0][:, 0], schema.material_column).tolist()
+    keys = pool.keys.tolist()
     seen = {source: list(known) for source, known in surrogate.card["seen"].items()}
     for (candidate, source), standing in ledger.pairs.items():
         if standing.closed and not standing.pending and candidate in catalogue.places:

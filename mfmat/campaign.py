@@ -275,7 +275,7 @@ class Campaign:
         """What is asked and not yet told, the oldest first, as `ask` gave it."""
         with self._journal.reading() as log:
             events = list(self._records.ledger(log).pending.values())
-        table = self._catalogue.rows(events)[[*self.pool.columns, self._catalogue.source_column]]
+        table = self._catalogue.asked(events)
         return table.assign(**{name: [event.facts[name] for event in events] for name in ("score", "cost", "reason")})
 
     def history(self) -> pd.DataFrame:
@@ -359,6 +359,7 @@ def _check_pool(schema: Schema, pool: pd.DataFrame) -> None:
             expected=f"a pool without {', '.join(map(repr, taken))}",
             fix=f"pool.drop(columns={taken}), or rename it",
         )
+    check_columns(pool, pool.columns.tolist(), "a pool")
     if isinstance(pool.index, pd.MultiIndex) or not pool.index.is_unique:
         raise TableError(
             "a pool with several index levels, or the same label twice",

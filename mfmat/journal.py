@@ -51,7 +51,7 @@ ROUNDS = sql.Table(
     sql.Column("id", sql.Integer, primary_key=True, autoincrement=False),
     sql.Column("time", sql.Text, nullable=False),
     sql.Column("recipe", sql.Text, nullable=False),
-    sql.Column("seed", sql.Integer, nullable=False),
+    sql.Column("seed", sql.BigInteger, nullable=False),
     sql.Column("table_sha256", sql.Text),
     sql.Column("last_event", sql.Integer, nullable=False),
     sql.Column("seconds", sql.Float, nullable=False),

@@ -67,10 +67,10 @@ class Records:
 
     @cached_property
     def measured(self) -> set[Pair]:
-        """Pairs that had a value from the start."""
+        """Pairs of the pool that had a value from the start."""
         if self.start is None:
             return set()
-        return {entry.pair for entry in self.catalogue.read_pairs(self.start, "told")}
+        return self.catalogue.measured(self.start)
 
     def model(self, log: Log, round: int | None = None) -> Surrogate:
         """The surrogate of a round; of the newest that needed one, unless given.

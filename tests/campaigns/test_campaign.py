@@ -94,7 +94,7 @@ def test_an_asked_table_is_the_pool_with_what_was_chosen(campaign: mf.Campaign) 
     todo = campaign.ask(3)
     assert todo.columns.tolist() == ["x", "note", "source", "score", "cost", "reason"]
     pd.testing.assert_frame_equal(todo[["x", "note"]], campaign.pool.loc[todo.index])
-    pd.testing.assert_frame_equal(campaign.pending(), todo, check_dtype=False)
+    pd.testing.assert_frame_equal(campaign.pending(), todo)
     assert campaign.status().note == ""
 
 
@@ -241,6 +241,28 @@ def test_new_levels_of_a_category_may_be_told(tmp_path: Path) -> None:
     campaign = mf.Campaign.create(tmp_path / "gap.db", schema, recipe=mf.GP(steps=5), pool=pool)
     campaign.tell(pd.DataFrame({"x": [0.1, 0.5, 0.6, 0.7], "phase": ["a", "c", "c", "a"], "y": [1.0, 2.0, 2.5, 3.0]}))
     assert set(campaign.ask(9).index) == {1, 2}
+
+
+def test_whole_numbers_that_name_materials_stay_whole(tmp_path: Path) -> None:
+    schema = mf.Schema(mf.Columns("x"), value="y", material="id")
+    pool = pd.DataFrame({"id": [10, 11, 12, 13], "x": [0.1, 0.2, 0.3, 0.4]})
+    seen = pd.DataFrame({"id": [10, 7, 8], "x": [0.1, 0.7, 0.9], "y": [1.0, 2.0, 1.5]})
+    campaign = mf.Campaign.create(tmp_path / "gap.db", schema, recipe=mf.GP(steps=5), pool=pool, seen=seen)
+    # Another x, as a spreadsheet rounds it: the name decides.
+    assert campaign.tell(pd.DataFrame({"id": [11, 12], "x": [0.21, 0.3], "y": [1.0, 3.0]})).unasked == 2
+    assert campaign.seen()["id"].tolist() == [10, 7, 8, 11, 12]
+    assert campaign.seen()["x"].tolist()[-2:] == [0.2, 0.3]
+    assert campaign.ask(9)["id"].tolist() == [13]
+
+
+def test_labels_of_a_cheap_source_are_told_as_text(tmp_path: Path) -> None:
+    costs = {"metal": 1, "gap": 10}
+    schema = mf.Schema(mf.Columns("x"), value="y", source="source", costs=costs, kinds={"metal": ("no", "yes")})
+    campaign = mf.Campaign.create(tmp_path / "gap.db", schema, recipe=mf.GP(), pool=pd.DataFrame({"x": [0.1, 0.2]}))
+    campaign.tell(pd.DataFrame({"x": [0.1, 0.2], "source": ["metal", "gap"], "y": ["yes", 1.5]}))
+    assert campaign.seen()["y"].tolist() == ["yes", 1.5]
+    with pytest.raises(TableError, match="none of the classes no, yes"):
+        campaign.tell(pd.DataFrame({"x": [0.1], "source": ["metal"], "y": ["maybe"]}))
 
 
 # Correct, fail, withdraw.
