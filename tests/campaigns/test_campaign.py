@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import mfmat as mf
+from mfmat import asking
 from mfmat.asking import look
 from mfmat.errors import SavedFileError, SchemaError, TableError
 from mfmat.journal import CampaignError
@@ -322,6 +323,15 @@ def test_failures_are_learned_from(tmp_path: Path, begin: Begin) -> None:
     chance = look(campaign._journal, campaign._records, None).chance
     assert chance is not None
     assert chance.iloc[0] > 0.6 > 0.4 > chance.iloc[-1]
+
+
+def test_what_is_likely_to_fail_comes_last(campaign: mf.Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = campaign.ask()
+    campaign.withdraw(first)
+    chance = pd.Series(1.0, index=campaign.pool.index)
+    chance[first.index] = 1e-9
+    monkeypatch.setattr(asking, "learn_chance", lambda *_: chance)
+    assert first.index[0] not in campaign.ask(3).index
 
 
 # What is kept.
