@@ -103,15 +103,20 @@ class Prospects:
         for block, other in zip(blocks, theirs, strict=True):
             yield block - mine @ other.mT
 
-    def draw(self, rows: Codes, seed: int) -> Tensor:
-        """One draw of the target's noise-free values at r candidates, together (r)."""
+    def promising(self, n: int, maximize: bool) -> Codes:
+        """The n candidates that may well be the best: the highest (lowest) by mean and two standard deviations."""
+        sign = 1.0 if maximize else -1.0
+        reach = sign * self.mean + 2 * self.variance.sqrt()
+        return reach.argsort(descending=True)[:n]
+
+    def draw(self, rows: Codes, n: int, seed: int) -> Tensor:
+        """Draws of the target's noise-free values at r candidates, together (r x n)."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             _, covariance = self.model.joint(self.candidates[rows], torch.zeros(len(rows), dtype=torch.bool))
         columns = self._columns[rows, 0]
-        factor = root(covariance - columns @ columns.mT)
-        normals = torch.randn(len(rows), dtype=self.mean.dtype, generator=generator)
-        return self.mean[rows] + factor @ normals
+        normals = torch.randn(len(rows), n, dtype=self.mean.dtype, generator=generator)
+        return self.mean[rows, None] + root(covariance - columns @ columns.mT) @ normals
 
     def _across(self, reference: Codes) -> Iterator[Tensor]:
         every = at_every_source(self.candidates, self.sources).flatten(0, 1)

@@ -31,6 +31,8 @@ BOUNDS = {
     "log_shape": (-5.0, 8.0),
 }
 """Where a line search may look; the priors keep the optimum far inside."""
+FEW = 16
+"""Rows of a batch up to which one material in several sources is looked for: its covariances are found once."""
 ROUNDS = 2
 """Times that input-dependent noise is learned and the hyperparameters after it."""
 
@@ -173,25 +175,29 @@ class GPModel(FittedModel):
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`."""
-        rows = self._conditioned()
-        x, batch, q = X[..., :-1], X.shape[:-2], X.shape[-2]
-        placed = self.kernel.place(x.reshape(-1, x.shape[-1]))
-        if q == 1:
-            quick = rows if torch.is_grad_enabled() else rows.single or rows
-            mean, known = quick.answer(self.kernel, placed)
-            covariance = (self.kernel.diagonal(placed) - known).reshape(*batch, 1, 1)
-        else:
-            cross = self.kernel.covariance(self.kernel.squares(placed, rows.placed))
-            mean = cross @ rows.weights
-            reach = torch.linalg.solve_triangular(rows.factor, cross.mT, upper=False)
-            blocks = reach.reshape(len(rows.factor), batch.numel(), q).transpose(0, 1)
-            covariance = self.kernel.forward(x, x) - (blocks.mT @ blocks).reshape(*batch, q, q)
+        kept, place = _places(X[..., :-1]).unique(return_inverse=True)
+        mean, covariance = self._standardised(X[..., kept, :-1])
+        mean, covariance = mean[..., place], covariance[..., place, :][..., place]
         s = self._source(X)
         scale = self.scale[s]
         covariance = _positive(covariance, self.kernel) * scale.unsqueeze(-1) * scale.unsqueeze(-2)
         if bool(observed.any()):
             covariance = covariance + torch.diag_embed(self.noise(X) * observed)
-        return self.centre[s] + scale * mean.reshape(*batch, q), covariance
+        return self.centre[s] + scale * mean, covariance
+
+    def _standardised(self, x: Tensor) -> tuple[Tensor, Covariance]:
+        """Mean and covariance of the latent function, whatever the source (b x q x d to b x q, b x q x q)."""
+        rows, batch, q = self._conditioned(), x.shape[:-2], x.shape[-2]
+        placed = self.kernel.place(x.reshape(-1, x.shape[-1]))
+        if q == 1:
+            quick = rows if torch.is_grad_enabled() else rows.single or rows
+            mean, known = quick.answer(self.kernel, placed)
+            return mean.reshape(*batch, 1), (self.kernel.diagonal(placed) - known).reshape(*batch, 1, 1)
+        cross = self.kernel.covariance(self.kernel.squares(placed, rows.placed))
+        reach = torch.linalg.solve_triangular(rows.factor, cross.mT, upper=False)
+        blocks = reach.reshape(len(rows.factor), batch.numel(), q).transpose(0, 1)
+        covariance = self.kernel.forward(x, x) - (blocks.mT @ blocks).reshape(*batch, q, q)
+        return (cross @ rows.weights).reshape(*batch, q), covariance
 
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; where all noise is known, its median."""
@@ -256,6 +262,14 @@ def evidence_slope(K: Covariance, y: Tensor) -> tuple[Tensor, Tensor]:
     weights = inverse @ y
     loss = 0.5 * (y @ weights) + factor.diagonal().log().sum() + 0.5 * len(y) * math.log(2 * math.pi)
     return loss, 0.5 * (inverse - torch.outer(weights, weights))
+
+
+def _places(x: Tensor) -> Tensor:
+    """Which of q rows stands for each (b x q x d to q): the first for all that are the same in every batch."""
+    q = x.shape[-2]
+    if q > FEW or x.shape[:-2].numel() < 2:
+        return torch.arange(q)
+    return torch.tensor([j * (not torch.equal(x[..., j, :], x[..., 0, :])) for j in range(q)], dtype=torch.long)
 
 
 def _positive(covariance: Covariance, kernel: ViewKernel) -> Covariance:

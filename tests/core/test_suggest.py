@@ -229,7 +229,8 @@ def test_learning_is_the_variance_that_a_measurement_removes_from_the_pool(surro
         after = C[:-1, :-1] - torch.outer(C[:-1, -1], C[-1, :-1]) / C[-1, -1]
         removed.append(float((C[:-1, :-1].trace() - after.trace()) / len(pool)))
     utility = VarianceReduction().log_utility(prospects).exp().flatten()
-    np.testing.assert_allclose(utility, removed, rtol=1e-6)
+    # One row of a material is asked in single precision.
+    np.testing.assert_allclose(utility, removed, rtol=1e-3)
 
 
 def test_improvement_is_the_expected_rise_of_the_targets_mean(surrogate: mf.Surrogate) -> None:
@@ -272,10 +273,10 @@ def test_believing_pairs_is_conditioning_on_their_expected_values(recipe: mf.Lea
     # Rounding is that of the variances before they fell.
     scale = float(prospects_of(surrogate).measured.max())
     for name in ("mean", "variance", "measured", "shared"):
-        np.testing.assert_allclose(getattr(prospects, name), getattr(after, name), rtol=1e-5, atol=1e-5 * scale)
+        np.testing.assert_allclose(getattr(prospects, name), getattr(after, name), rtol=1e-4, atol=1e-5 * scale)
     reference = torch.tensor([5, 2])
     for one, other in zip(prospects.across(reference), after.across(reference), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * scale)
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * scale)
 
 
 # Pending pairs, budgets, chances, draws.

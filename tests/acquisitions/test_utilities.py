@@ -1,0 +1,178 @@
+"""Every utility against what it promises, computed another way on a joint Gaussian written out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm, truncnorm
+
+from mfmat.acquisitions import (
+    Acquisition,
+    Improvement,
+    KnowledgeGradient,
+    LevelSet,
+    MaxValueEntropy,
+    Thompson,
+    TopK,
+    UpperConfidence,
+    VarianceReduction,
+)
+from mfmat.learner import FittedModel
+from mfmat.prospects import Prospects
+
+N, M = 7, 2
+BOTH = pytest.mark.parametrize("maximize", [True, False])
+DRAWS = 200_000
+
+
+class Written(FittedModel):
+    """Seven materials in two sources, with means, covariances and noise drawn once."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        rng = np.random.default_rng(seed)
+        # A row of the factor for each material and source; the sources have most of it in common.
+        shared = rng.normal(size=(N, 1, 5))
+        self.factor = torch.from_numpy((shared + 0.4 * rng.normal(size=(N, M, 5))).reshape(N * M, 5))
+        self.means = torch.from_numpy(rng.normal(size=N * M))
+        self.facts = {"sources": ["cheap", "trusted"], "width": 1}
+
+    def joint(self, X: torch.Tensor, observed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        at = (X[..., 0] * M + X[..., 1]).long()
+        rows = self.factor[at]
+        return self.means[at], rows @ rows.mT + torch.diag_embed(self.noise(X) * observed + 1e-9)
+
+    def noise(self, X: torch.Tensor) -> torch.Tensor:
+        return torch.where(X[..., -1] == 0, 0.5, 0.1).to(X)
+
+
+@pytest.fixture(scope="module")
+def prospects() -> Prospects:
+    candidates = torch.stack([torch.arange(N).double(), torch.ones(N).double()], dim=1)
+    return Prospects(Written(), candidates, {"max": 0.6, "min": -0.7})
+
+
+def outcomes(prospects: Prospects, candidate: int, source: int) -> tuple[np.ndarray, np.ndarray]:
+    """The target's means of the pool after each of many results of one measurement, and its variances."""
+    row = torch.tensor([[float(candidate), float(source)]]).double()
+    observed = torch.tensor([True] + [False] * N)
+    mean, C = prospects.model.joint(torch.cat([row, prospects.candidates]), observed)
+    results = np.random.default_rng(1).normal(size=DRAWS) * math.sqrt(C[0, 0])
+    gain = (C[0, 1:] / C[0, 0]).numpy()
+    return mean[1:].numpy() + results[:, None] * gain, (C.diagonal()[1:] - C[0, 1:] ** 2 / C[0, 0]).numpy()
+
+
+def by_simulation(prospects: Prospects, utility: object) -> np.ndarray:
+    """What `utility(candidate, means, variances)` is on average, for each pair."""
+    return np.array([[np.mean(utility(i, *outcomes(prospects, i, s))) for s in range(M)] for i in range(N)])
+
+
+@BOTH
+def test_improvement_is_the_mean_rise_above_the_best(maximize: bool, prospects: Prospects) -> None:
+    sign, best = (1, 0.6) if maximize else (-1, -0.7)
+    expected = by_simulation(prospects, lambda i, means, _: np.maximum(sign * (means[:, i] - best), 0))
+    found = Improvement(maximize=maximize).log_utility(prospects).exp()
+    np.testing.assert_allclose(found, expected, atol=6 * 2 / math.sqrt(DRAWS))
+
+
+@BOTH
+def test_the_knowledge_gradient_is_the_mean_rise_of_the_best_mean(maximize: bool, prospects: Prospects) -> None:
+    sign = 1 if maximize else -1
+    now = (sign * prospects.mean).max().item()
+    expected = by_simulation(prospects, lambda _, means, __: (sign * means).max(axis=1) - now)
+    found = KnowledgeGradient(maximize=maximize, points=100).log_utility(prospects).exp()
+    np.testing.assert_allclose(found, expected, atol=6 * 2 / math.sqrt(DRAWS) + 0.01)
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 0.8])
+def test_a_level_set_is_the_fall_of_the_probability_of_the_wrong_side(threshold: float, prospects: Prospects) -> None:
+    variance = prospects.variance.numpy()
+    now = norm.cdf(-np.abs(prospects.mean.numpy() - threshold) / np.sqrt(variance))
+
+    def fall(i: int, means: np.ndarray, after: np.ndarray) -> np.ndarray:
+        return now[i] - norm.cdf(-np.abs(means[:, i] - threshold) / math.sqrt(max(after[i], 1e-12)))
+
+    found = LevelSet(threshold).log_utility(prospects).exp()
+    np.testing.assert_allclose(found, by_simulation(prospects, fall), atol=5 * 0.5 / math.sqrt(DRAWS))
+
+
+@BOTH
+def test_the_k_best_are_parted_halfway_to_the_next(maximize: bool, prospects: Prospects) -> None:
+    ordered = prospects.mean.sort(descending=maximize).values
+    halfway = float(ordered[2:4].mean())
+    found = TopK(k=3, maximize=maximize).log_utility(prospects)
+    torch.testing.assert_close(found, LevelSet(halfway).log_utility(prospects))
+
+
+def test_variance_reduction_is_the_mean_fall_of_the_variance(prospects: Prospects) -> None:
+    before = prospects.variance.numpy()
+    expected = [[np.mean(before - outcomes(prospects, i, s)[1]) for s in range(M)] for i in range(N)]
+    np.testing.assert_allclose(VarianceReduction().log_utility(prospects).exp(), expected, rtol=1e-5)
+
+
+@BOTH
+def test_max_value_entropy_is_the_shrinking_of_a_truncated_gaussian(maximize: bool, prospects: Prospects) -> None:
+    sign, best = (1, 0.6) if maximize else (-1, -0.7)
+    acquisition = MaxValueEntropy(maximize=maximize)
+    rows = prospects.promising(acquisition.reference, maximize)
+    drawn = (sign * prospects.draw(rows, acquisition.draws, prospects.seed)).max(dim=0).values.numpy()
+    tops = np.maximum(drawn, sign * best)
+    expected = np.zeros((N, M))
+    for i in range(N):
+        mean, spread = sign * prospects.mean[i].item(), prospects.variance[i].sqrt().item()
+        for top in tops:
+            left = truncnorm.var(-np.inf, (top - mean) / spread)
+            # A measurement keeps the doubt that the target's value does not explain.
+            expected[i] += -0.5 * np.log(1 - prospects.tells[i].numpy() * (1 - left)) / len(tops)
+    np.testing.assert_allclose(acquisition.log_utility(prospects).exp(), expected, rtol=1e-4, atol=1e-9)
+
+
+@BOTH
+def test_upper_confidence_is_optimism_above_the_best(maximize: bool, prospects: Prospects) -> None:
+    sign, best = (1, 0.6) if maximize else (-1, -0.7)
+    above = sign * (prospects.mean.numpy()[:, None] - best) + 1.5 * prospects.moved.sqrt().numpy()
+    found = UpperConfidence(beta=1.5, maximize=maximize).log_utility(prospects).exp()
+    np.testing.assert_allclose(found, np.maximum(above, 0), rtol=1e-9)
+
+
+@BOTH
+def test_thompson_is_how_often_a_candidate_is_the_best(maximize: bool, prospects: Prospects) -> None:
+    _, C = prospects.model.joint(prospects.candidates, torch.zeros(N, dtype=torch.bool))
+    drawn = np.random.default_rng(3).multivariate_normal(prospects.mean.numpy(), C.numpy(), size=DRAWS)
+    best = (drawn if maximize else -drawn).argmax(axis=1)
+    share = np.bincount(best, minlength=N) / DRAWS
+    found = Thompson(draws=20_000, maximize=maximize).log_utility(prospects).exp()
+    np.testing.assert_allclose(found, share[:, None] * prospects.tells.numpy(), atol=5 * 0.5 / math.sqrt(20_000))
+
+
+EVERY = [Improvement(), KnowledgeGradient(), LevelSet(0.3), MaxValueEntropy(), Thompson(), TopK(k=2)]
+EVERY += [UpperConfidence(), VarianceReduction()]
+
+
+@pytest.mark.parametrize("acquisition", EVERY, ids=lambda each: type(each).__name__)
+def test_a_source_that_has_nothing_to_do_with_the_target_is_worth_nothing(acquisition: Acquisition) -> None:
+    model = Written()
+    model.factor = model.factor.clone()
+    # The cheap source lives in columns of its own.
+    model.factor[0::M, :3] = 0
+    model.factor[1::M, 3:] = 0
+    candidates = torch.stack([torch.arange(N).double(), torch.ones(N).double()], dim=1)
+    utility = acquisition.log_utility(Prospects(model, candidates, {"max": 0.6, "min": -0.7}))
+    assert bool((utility[:, 0] == -math.inf).all())
+    assert bool((utility[:, 1] > -math.inf).any())
+    assert not bool(utility.isnan().any())
+
+
+@pytest.mark.parametrize("acquisition", EVERY, ids=lambda each: type(each).__name__)
+def test_what_is_believed_lowers_what_is_left_to_learn(acquisition: Acquisition) -> None:
+    candidates = torch.stack([torch.arange(N).double(), torch.ones(N).double()], dim=1)
+    prospects = Prospects(Written(), candidates, {"max": 0.6, "min": -0.7})
+    best = int(acquisition.log_utility(prospects).max(dim=1).values.argmax())
+    before = acquisition.log_utility(prospects)[best, 1]
+    prospects.believe(candidates[best])
+    assert float(acquisition.log_utility(prospects)[best, 1]) < float(before)
+    assert acquisition.meaning(0.1, prospects, "eV")
+    assert Acquisition.of(acquisition.config()) == acquisition
