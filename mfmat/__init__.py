@@ -13,6 +13,7 @@ _public = {
     "Auto": "mfmat.auto",
     "BayesianLinear": "mfmat.experts",
     "BNN": "mfmat.experts",
+    "Campaign": "mfmat.campaign",
     "ChemicalGroups": "mfmat.features",
     "Clusters": "mfmat.features",
     "Columns": "mfmat.features",

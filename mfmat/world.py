@@ -89,6 +89,12 @@ class World:
 
 
 def _check(data: Data, schema: Schema) -> None:
+    if by_row := [cost for cost in (schema.costs or {}).values() if isinstance(cost, str)]:
+        raise SchemaError(
+            f"a price in the column {by_row[0]!r}",
+            expected="numbers, by which the policies choose",
+            fix=f'mean prices in the Schema, and cost="{by_row[0]}" for what is really paid',
+        )
     if schema.classes():
         raise SchemaError(
             f"a campaign for the label {schema.sources[-1]!r}", expected="a target of values", fix="a numeric target"

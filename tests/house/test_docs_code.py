@@ -29,6 +29,7 @@ PAGES = [
     "docs/labels.md",
     "docs/calibration.md",
     "docs/backtest.md",
+    "docs/campaigns.md",
     *LEARNERS,
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)

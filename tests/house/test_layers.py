@@ -112,7 +112,7 @@ def test_imports_point_to_smaller_layers(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_no_import_inside_a_function(file: Path) -> None:
     # The shell imports a verb's module inside the verb, so that --help is instant.
-    if file.name.endswith("cli.py"):
+    if file.name.endswith("cli.py") or file.name == "shell.py":
         return
     functions = [n for n in ast.walk(parse(file)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
     inside = {name for function in functions for node in ast.walk(function) for name in imported(node)}

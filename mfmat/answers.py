@@ -1,0 +1,253 @@
+"""A table that people filled in: which pair each row is, and what was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mfmat.cells import is_missing
+from mfmat.data import material_keys
+from mfmat.errors import Problem, TableError
+from mfmat.frames import plain
+from mfmat.journal import Entry
+from mfmat.readings import read_noise, read_values
+from mfmat.schema import Schema
+from mfmat.sources import read_fidelities
+
+COMPUTED = ("score", "cost", "reason")
+"""Columns of an asked table that are no part of a measurement."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The pool of a campaign, by which rows are recognised.
+
+    A row is a candidate of the pool where both are one material (equal inputs, or equal names where the schema
+    names a material); any other row is a material that somebody chose to measure all the same.
+
+    >>> from mfmat import Columns, Schema
+    >>> known = Catalogue(Schema(Columns("x"), value="y"), pd.DataFrame({"x": [0.1, 0.2]}, index=["a", "b"]))
+    >>> known.recognise(pd.DataFrame({"x": [0.2, 0.7]}))
+    ['"b"', '{"x": 0.7}']
+    """
+
+    schema: Schema
+    pool: pd.DataFrame = field(repr=False)
+
+    @property
+    def source_column(self) -> str:
+        """Where a table names the source of a row."""
+        return self.schema.source or "source"
+
+    @property
+    def columns(self) -> list[str]:
+        """Everything that the schema reads off a candidate."""
+        schema = self.schema
+        metadata = (schema.metadata,) if not isinstance(schema.metadata, tuple) else schema.metadata
+        read = [column for each in (*schema.featurizers, *metadata) for column in each.columns]
+        return list(dict.fromkeys([*read, *filter(None, (schema.material, schema.group))]))
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The candidates of the pool, as events name them."""
+        return [json.dumps(plain(label)) for label in self.pool.index]
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The row of the pool that each candidate is."""
+        return {label: place for place, label in enumerate(self.labels)}
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """The price of each candidate of the pool in each source."""
+        schema = self.schema
+        return pd.DataFrame(schema.price(self.pool)[0].numpy(), columns=list(schema.sources), index=self.labels)
+
+    def price(self, candidate: str, source: str) -> float:
+        """The price of a candidate in a source; of one that the pool lacks, the mean over the pool."""
+        place = self.places.get(candidate)
+        column = self.costs[source].to_numpy()
+        return float(column.mean() if place is None else column[place])
+
+    def settle(self, *others: pd.DataFrame) -> Schema:
+        """The schema with the levels of its categories, those of the pool and of other tables."""
+        columns = [column for featurizer in self.schema.featurizers for column in featurizer.columns]
+        rows = pd.concat([table[columns] for table in (self.pool, *others)], ignore_index=True)
+        return replace(self.schema, inputs=tuple(each.settle(rows) for each in self.schema.featurizers))
+
+    def recognise(self, table: pd.DataFrame) -> list[str]:
+        """Each row's candidate; of candidates that are one material, the first.
+
+        Raises:
+            TableError: a missing column, or cells that cannot be read.
+        """
+        check_columns(table, self.columns, "a table")
+        rows = table[self.columns].to_dict("records")
+        found = zip(self._find(table), rows, strict=True)
+        return [label or json.dumps(self._name(row)) for label, row in found]
+
+    def measured(self, table: pd.DataFrame) -> set[tuple[str, str]]:
+        """The pairs of the pool that a table has a value of."""
+        fidelity, _ = read_fidelities(table, self.schema.source, self.schema.sources)
+        found = zip(self._find(table), fidelity, strict=True)
+        return {(label, self.schema.sources[i]) for label, i in found if label}
+
+    def row(self, entry: Entry) -> dict[str, Any]:
+        """The cells of a candidate; what was told along with it, where the pool does not know better."""
+        place = self.places.get(entry.candidate)
+        own = {} if place is None else self._records[place]
+        return {**entry.facts.get("row", {}), **own, self.source_column: entry.source}
+
+    def label(self, entry: Entry) -> Any:
+        """Its label in an index."""
+        place = self.places.get(entry.candidate)
+        return entry.facts.get("label") if place is None else self.pool.index[place]
+
+    def asked(self, entries: Iterable[Entry]) -> pd.DataFrame:
+        """The rows of the pool that were asked for, with their source."""
+        found = list(entries)
+        table = self.pool.iloc[[self.places[entry.candidate] for entry in found]].copy()
+        table[self.source_column] = pd.Series([entry.source for entry in found], index=table.index, dtype=object)
+        return table.astype({self.source_column: "str"})
+
+    def rows(self, entries: Iterable[Entry]) -> pd.DataFrame:
+        """The candidates of entries, one a row, with their source."""
+        found = list(entries)
+        cells = [self.row(entry) for entry in found]
+        columns = dict.fromkeys([*self.pool.columns, self.source_column, *(name for row in cells for name in row)])
+        index = pd.Index([self.label(entry) for entry in found], name=self.pool.index.name)
+        return pd.DataFrame({name: [row.get(name) for row in cells] for name in columns}, index=index)
+
+    @cached_property
+    def firsts(self) -> list[str]:
+        """The candidates, one for each material."""
+        return [self.labels[i] for i in np.sort(np.unique(self._keys, return_index=True)[1])]
+
+    @cached_property
+    def _records(self) -> list[dict[Any, Any]]:
+        # A row of a table would turn whole numbers into floats, and 12 and 12.0 are two names of a material.
+        return self.pool.to_dict("records")
+
+    @cached_property
+    def _settled(self) -> Schema:
+        return self.settle()
+
+    @cached_property
+    def _keys(self) -> NDArray[np.int64]:
+        return _keys(self._settled, self.pool)
+
+    def _find(self, table: pd.DataFrame) -> list[str | None]:
+        """The candidate of the pool that each row is, if it is one."""
+        schema = self.settle(table)
+        known = self._keys if schema == self._settled else _keys(schema, self.pool)
+        first = {int(key): label for key, label in zip(known[::-1], self.labels[::-1], strict=True)}
+        return [first.get(int(key)) for key in _keys(schema, table)]
+
+    def _name(self, row: Mapping[Any, Any]) -> dict[str, Any]:
+        material = self.schema.material
+        return {str(name): plain(cell) for name, cell in row.items() if material in (None, name)}
+
+    def read_pairs(self, table: pd.DataFrame, kind: str) -> list[Entry]:
+        """The pair that each row is about, as an entry of that kind.
+
+        Raises:
+            TableError: no rows, a missing column, an unknown source, or cells that cannot be read.
+        """
+        needed = [*self.columns, *([self.schema.source] if self.schema.source else [])]
+        if table.empty:
+            raise TableError("a table without rows", expected="at least one row", fix="pass rows of an asked table")
+        check_columns(table, needed, "a table")
+        fidelity, problems = read_fidelities(table, self.schema.source, self.schema.sources)
+        if problems:
+            raise TableError.of(problems)
+        left_out = {*COMPUTED, self.schema.value, self.schema.noise, self.source_column}
+        kept = [name for name in table.columns if name not in left_out]
+        records = table[kept].to_dict("records")
+        entries = []
+        for candidate, i, row, label in zip(self.recognise(table), fidelity, records, table.index, strict=True):
+            facts = {"row": {str(name): plain(cell) for name, cell in row.items()}, "label": plain(label)}
+            entries.append(Entry(kind, candidate, self.schema.sources[i], facts))
+        return entries
+
+    def read_answers(self, table: pd.DataFrame, kind: str) -> tuple[list[Entry], list[Entry]]:
+        """The rows with a value, and those without one yet.
+
+        Raises:
+            TableError: as `read_pairs`; a value that is no finite number (or none of the label's classes), a bad
+                noise, or not one value at all.
+        """
+        check_columns(table, [self.schema.value], "a table")
+        cells = [None if isinstance(cell, str) and not cell.strip() else cell for cell in table[self.schema.value]]
+        filled = np.array([not is_missing(cell) for cell in cells], dtype=bool)
+        if not filled.any():
+            raise TableError(
+                f"{len(table)} rows without one value in {self.schema.value!r}",
+                expected="at least one value",
+                fix="fill in what was measured; rows without a value stay pending",
+            )
+        entries = self.read_pairs(table, kind)
+        values, noise = self._read_values(table, filled)
+        answers = []
+        for place in np.flatnonzero(filled).tolist():
+            known = {} if np.isnan(noise[place]) else {"noise": float(noise[place])}
+            facts = {**entries[place].facts, "value": values[place], **known}
+            answers.append(replace(entries[place], facts=facts))
+        return answers, [entry for entry, full in zip(entries, filled, strict=True) if not full]
+
+    def _read_values(self, table: pd.DataFrame, filled: NDArray[np.bool_]) -> tuple[list[Any], NDArray[np.float64]]:
+        """Numbers or class names (n), the known noise (n), where a value is filled in."""
+        schema = self.schema
+        fidelity, _ = read_fidelities(table, schema.source, schema.sources)
+        labels = {i for i, name in enumerate(schema.sources) if name in (schema.kinds or {})}
+        classes = {i: found for i in labels if (found := schema.classes(schema.sources[i]))}
+        free = np.array([i in labels - set(classes) for i in fidelity], dtype=bool)
+        numbers, problems = read_values(table[schema.value], fidelity, classes)
+        problems = [problem for problem in problems if filled[problem.position] and not free[problem.position]]
+        noise, bad = read_noise(table, schema.noise if schema.noise in table.columns else None)
+        problems += [problem for problem in bad if filled[problem.position]]
+        if problems:
+            raise _bad(problems)
+        cells = [plain(cell) for cell in table[schema.value]]
+        return [
+            str(cell) if i in labels else float(number)
+            for cell, i, number in zip(cells, fidelity, numbers, strict=True)
+        ], noise
+
+
+def check_columns(table: pd.DataFrame, columns: list[str], what: str) -> None:
+    """Nothing, for a table that has each of these columns once.
+
+    Raises:
+        TableError: one is missing, or there twice.
+    """
+    counts = {column: list(table.columns).count(column) for column in columns}
+    if wrong := [column for column, count in counts.items() if count != 1]:
+        fault = "without the column" if counts[wrong[0]] == 0 else "with more than one column"
+        raise TableError(
+            f"{what} {fault} {wrong[0]!r} (it has {', '.join(map(repr, table.columns))})",
+            expected=f"the columns {', '.join(map(repr, columns))}, once each",
+            fix="pass the asked table with its columns as they were",
+        )
+
+
+def _keys(schema: Schema, table: pd.DataFrame) -> NDArray[np.int64]:
+    X, _ = schema.encode(table)
+    keys: NDArray[np.int64] = material_keys(X[:, 0], schema.material_column).numpy()
+    return keys
+
+
+def _bad(problems: list[Problem]) -> TableError:
+    error = TableError.of(problems)
+    return TableError(
+        error.came,
+        expected="a finite value in every row that is filled in",
+        fix="mend those cells and tell the table again; nothing of it was recorded",
+        problems=problems,
+    )

@@ -1,0 +1,237 @@
+"""Which pairs a campaign asks for next, and why they are fewer than were wanted."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+import torch
+
+from mfmat.answers import Catalogue
+from mfmat.card import digest
+from mfmat.feasibility import chance_of_success
+from mfmat.frames import plain
+from mfmat.journal import Entry, Journal, Round, now
+from mfmat.ledger import Ledger, Pair
+from mfmat.packing import pack, unpack
+from mfmat.pool import Pool
+from mfmat.records import Records
+from mfmat.renewal import renew
+from mfmat.suggestion import suggest
+from mfmat.surrogate import Surrogate
+
+ROUNDING = 1 + 1e-12
+"""Prices that add up to the budget must not miss it by the rounding of their sum."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What one ask knows: the events that it saw, what was measured by then, and the model of that."""
+
+    ledger: Ledger
+    seen: pd.DataFrame
+    rounds: int
+    surrogate: Surrogate | None = None
+    new: bool = False
+    chance: pd.Series | None = None
+    pool: Pool | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Pairs to ask for, the seed that they were drawn with, and why they are fewer than were wanted."""
+
+    table: pd.DataFrame
+    entries: list[Entry]
+    seed: int
+    note: str
+
+
+def ask(journal: Journal, records: Records, n: int, budget: float | None) -> pd.DataFrame:
+    """The n pairs most worth their price, recorded as asked; see `Campaign.ask`."""
+    began = time.monotonic()
+    view = look(journal, records, budget)
+    while True:
+        saw = view.ledger.last
+        proposal = propose(records, view, n, budget)
+        with journal.writing() as log:
+            view.ledger.add(log.events(after=saw))
+            if not _clashes(proposal.entries, view.ledger, records.budget):
+                round_ = _round(records, view, proposal, saw)
+                number = len(log.rounds()) + 1
+                log.add(replace(round_, id=number, seconds=time.monotonic() - began), _model(view))
+                log.append([replace(entry, round=number) for entry in proposal.entries])
+                return proposal.table
+
+
+def look(journal: Journal, records: Records, budget: float | None) -> View:
+    """What is known now, with a model of it where there is anything to choose."""
+    with journal.reading() as log:
+        ledger = records.ledger(log)
+        seen, rounds = records.seen(ledger), log.rounds()
+        stored = None if seen.empty else log.model(digest(seen))
+        fitted = any(each.table_sha256 for each in rounds)
+        previous = records.model(log) if fitted and stored is None else None
+    view = View(ledger, seen, len(rounds))
+    if seen.empty or _shortage(records, ledger, [], _least(ledger.left(records.budget), budget)):
+        return view
+    catalogue = records.catalogue
+    chance = learn_chance(catalogue, ledger, seen)
+    surrogate = unpack(stored) if stored else renew(seen, catalogue.settle(seen), records.recipe, previous)
+    pool = Pool.read(surrogate.schema, catalogue.pool)
+    return replace(view, surrogate=surrogate, new=not stored, chance=chance, pool=pool)
+
+
+def propose(records: Records, view: View, n: int, budget: float | None) -> Proposal:
+    """At most n pairs that are neither measured nor asked nor failed, as `suggest` chooses them."""
+    catalogue, ledger, seed = records.catalogue, view.ledger, records.seed + view.rounds + 1
+    limit = _least(ledger.left(records.budget), budget)
+    if note := _shortage(records, ledger, [], limit):
+        return Proposal(_laid_out(catalogue, [], ""), [], seed, f"0 of {n}: {note}")
+    if view.surrogate is None or view.pool is None:
+        table = _first(catalogue, open_pairs(records, ledger), n, limit)
+    else:
+        table = suggest(
+            _closing(view.surrogate, view.pool, catalogue, ledger),
+            view.pool,
+            n,
+            goal=records.goal,
+            pending=catalogue.asked(ledger.pending.values()),
+            budget=limit,
+            chance=view.chance,
+            seed=seed,
+        )
+    entries = _entries(catalogue, table)
+    if len(table) == n:
+        return Proposal(table, entries, seed, "")
+    left = None if limit is None else limit - float(table["cost"].sum())
+    why = _shortage(records, ledger, [entry.pair for entry in entries], left)
+    why = why or "no other pair tells anything about the target"
+    return Proposal(table, entries, seed, f"{len(table)} of {n}: {why}")
+
+
+def open_pairs(records: Records, ledger: Ledger) -> list[Pair]:
+    """The pairs of the pool that may still be asked."""
+    closed = {pair for pair, standing in ledger.pairs.items() if standing.closed} | records.measured
+    sources = records.catalogue.schema.sources
+    every = ((candidate, source) for candidate in records.catalogue.firsts for source in sources)
+    return [pair for pair in every if pair not in closed]
+
+
+def _shortage(records: Records, ledger: Ledger, chosen: Collection[Pair], budget: float | None) -> str:
+    """Why nothing can be asked beyond what is chosen; nothing, where something can."""
+    left = [pair for pair in open_pairs(records, ledger) if pair not in chosen]
+    if not left:
+        return "every pair of the pool is measured, asked or failed"
+    cheapest = min(records.catalogue.price(*pair) for pair in left)
+    if budget is not None and cheapest > budget * ROUNDING:
+        return f"the cheapest open pair costs {cheapest:g}, and {max(budget, 0.0):g} may be spent"
+    return ""
+
+
+def learn_chance(catalogue: Catalogue, ledger: Ledger, seen: pd.DataFrame) -> pd.Series | None:
+    """The probability of success over the pool; None where too little failed or worked."""
+    worked, failed = catalogue.rows(ledger.readings), catalogue.rows(ledger.failures)
+    if failed.empty:
+        return None
+    return chance_of_success(catalogue.settle(seen, failed), worked, failed, catalogue.pool)
+
+
+def _clashes(entries: Sequence[Entry], ledger: Ledger, budget: float | None) -> bool:
+    """Whether others have asked for one of these pairs, or spent the budget for them, meanwhile."""
+    left, cost = ledger.left(budget), math.fsum(entry.facts["cost"] for entry in entries)
+    over = left is not None and cost > left * ROUNDING
+    return over or any(ledger.pairs[e.pair].closed for e in entries if e.pair in ledger.pairs)
+
+
+def _entries(catalogue: Catalogue, table: pd.DataFrame) -> list[Entry]:
+    names = table[catalogue.source_column].tolist()
+    chances = table.attrs.get("probability", [1.0] * len(table))
+    cells = zip(table.index, names, table["cost"], table["score"], chances, table["reason"], strict=True)
+    return [
+        Entry(
+            "asked",
+            json.dumps(plain(label)),
+            source,
+            {"cost": cost, "score": score, "probability": float(chance), "reason": reason, "origin": "model"},
+        )
+        for label, source, cost, score, chance, reason in cells
+    ]
+
+
+def _round(records: Records, view: View, proposal: Proposal, saw: int) -> Round:
+    return Round(
+        id=0,
+        time=now(),
+        recipe=json.dumps(records.recipe.config()),
+        seed=proposal.seed,
+        table_sha256=digest(view.seen) if view.surrogate else None,
+        last_event=saw,
+        seconds=0.0,
+        note=proposal.note,
+    )
+
+
+def _model(view: View) -> bytes | None:
+    """The model, where it is not in the journal yet."""
+    return pack(view.surrogate) if view.surrogate and view.new else None
+
+
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _closing(surrogate: Surrogate, pool: Pool, catalogue: Catalogue, ledger: Ledger) -> Surrogate:
+    """The surrogate, to which told and failed pairs are known: they are not suggested, and failed ones not believed."""
+    keys = pool.keys.tolist()
+    seen = {source: list(known) for source, known in surrogate.card["seen"].items()}
+    for (candidate, source), standing in ledger.pairs.items():
+        if standing.closed and not standing.pending and candidate in catalogue.places:
+            seen[source].append(keys[catalogue.places[candidate]])
+    return replace(surrogate, card={**surrogate.card, "seen": seen})
+
+
+def _first(catalogue: Catalogue, pairs: list[Pair], n: int, budget: float | None) -> pd.DataFrame:
+    """Where nothing is known: candidates far from each other, in the cheapest source that is open."""
+    usual = catalogue.costs.mean()
+    source = min((name for _, name in pairs), key=lambda name: usual[name], default=catalogue.schema.sources[0])
+    open_ = {candidate for candidate, name in pairs if name == source}
+    places = _spread(catalogue, [i for i, label in enumerate(catalogue.labels) if label in open_], n)
+    total = catalogue.costs[source].to_numpy()[places].cumsum()
+    within = len(places) if budget is None else int((total <= budget * ROUNDING).sum())
+    return _laid_out(catalogue, places[:within], source)
+
+
+def _laid_out(catalogue: Catalogue, places: list[int], source: str) -> pd.DataFrame:
+    """Rows of the pool as an asked table that no model had a part in."""
+    table = catalogue.pool.iloc[places].copy()
+    columns: dict[str, Any] = {
+        catalogue.source_column: source,
+        "score": 0.0,
+        "cost": catalogue.costs[source].to_numpy()[places] if places else 0.0,
+        "reason": "nothing is measured yet: far from the others in the pool, in the cheapest source",
+    }
+    return table.assign(**columns)
+
+
+def _spread(catalogue: Catalogue, open_: list[int], n: int) -> list[int]:
+    """Rows of the pool, each as far as can be from those before it and from those that are asked already."""
+    X = catalogue.settle().encode(catalogue.pool)[0][:, 0, :-1]
+    Z = (X - X.mean(0)) / X.std(0, correction=0).clamp_min(1e-12)
+    nearest = Z.square().sum(1).neg() if len(open_) == len(Z) else torch.full((len(Z),), torch.inf).double()
+    taken = [i for i in range(len(Z)) if i not in set(open_)]
+    for i in taken:
+        nearest = torch.minimum(nearest, (Z - Z[i]).square().sum(1))
+    chosen: list[int] = []
+    while len(chosen) < min(n, len(open_)):
+        left = torch.tensor([i for i in open_ if i not in chosen])
+        best = int(left[int(nearest[left].argmax())])
+        distance = (Z - Z[best]).square().sum(1)
+        nearest = distance if not taken and not chosen else torch.minimum(nearest, distance)
+        chosen.append(best)
+    return chosen

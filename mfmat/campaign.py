@@ -1,0 +1,369 @@
+"""Campaign: ask, measure, tell, over months and by several people, with nothing lost."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Self, get_args
+
+import pandas as pd
+
+from mfmat import campaign_files
+from mfmat.answers import COMPUTED, Catalogue, check_columns
+from mfmat.asking import ask
+from mfmat.auto import Auto
+from mfmat.errors import SchemaError, TableError, check_choice
+from mfmat.frames import text_digest, write_frame
+from mfmat.journal import Entry, Event, Head, Journal, now
+from mfmat.learner import Learner
+from mfmat.ledger import Ledger
+from mfmat.records import Records
+from mfmat.schema import Schema
+from mfmat.status import Status, Told
+from mfmat.suggestion import Goal
+from mfmat.surrogate import Surrogate
+
+
+class Campaign:
+    """A search that goes on for months: `ask` for pairs, measure them, `tell` what came out.
+
+    Everything is written into a database before a call returns, and nothing there is ever changed or removed;
+    several people and processes may ask and tell at once. `Campaign.create` begins one, `Campaign.open` goes on.
+
+    Attributes:
+        schema: what the columns mean, and what each source costs.
+        recipe: what is fitted.
+        pool: the candidates.
+        budget: what all that is asked may cost; None: without limit.
+        goal: `"max"`, `"min"` or `"learn"`.
+        seed: of whatever is drawn.
+
+    >>> import tempfile, pandas as pd, mfmat as mf
+    >>> seen = pd.DataFrame({"x": [0.0, 0.4, 1.0], "y": [0.1, 0.7, 0.3]})
+    >>> pool = pd.DataFrame({"x": [0.2, 0.6, 0.8]}, index=["a", "b", "c"])
+    >>> database = f"{tempfile.mkdtemp()}/y.db"
+    >>> schema = mf.Schema(mf.Columns("x"), value="y")
+    >>> campaign = mf.Campaign.create(database, schema, recipe=mf.GP(), pool=pool, seen=seen, budget=2)
+    >>> todo = campaign.ask()
+    >>> print(campaign.tell(todo.assign(y=0.9)))
+    1 value recorded
+    >>> len(mf.Campaign.open(database).seen())
+    4
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._records = Records.of(journal)
+        self._catalogue = self._records.catalogue
+        self.schema, self.pool = self._catalogue.schema, self._catalogue.pool
+        self.recipe, self.budget = self._records.recipe, self._records.budget
+        self.goal, self.seed = self._records.goal, self._records.seed
+
+    @classmethod
+    def create(
+        cls,
+        url: str | Path,
+        schema: Schema,
+        *,
+        recipe: Learner | None = None,
+        pool: pd.DataFrame,
+        seen: pd.DataFrame | None = None,
+        budget: float | None = None,
+        goal: Goal = "max",
+        seed: int = 0,
+        unit: str = "",
+    ) -> Self:
+        """A new campaign.
+
+        Args:
+            url: a file for SQLite, or the URL of a database, as in `postgresql://host/name`.
+            schema: what the columns mean, and what each source costs.
+            recipe: any learner; `Auto()` unless given.
+            pool: candidates with every column that the schema reads off a material; other columns travel along.
+            seen: what is measured already.
+            budget: what all that is asked may cost; without limit unless given.
+            goal: `"max"`, `"min"` or `"learn"`.
+            seed: of whatever is drawn.
+            unit: of the values, where the schema does not say.
+
+        Raises:
+            CampaignError: the database holds a campaign already, or cannot be reached.
+            TableError: a pool or a start table that cannot be read.
+            SchemaError: an unknown goal, a budget that is no price, a target that is a label.
+        """
+        check_choice("goal", goal, get_args(Goal))
+        _check_price("budget", budget)
+        schema = replace(schema, unit=schema.unit or unit)
+        if schema.sources[-1] in (schema.kinds or {}):
+            raise SchemaError(
+                f"a campaign for the label {schema.sources[-1]!r}", expected="a target of values", fix="another target"
+            )
+        _check_pool(schema, pool)
+        if seen is not None and not seen.empty:
+            schema.data(seen)
+        recipe = recipe or Auto()
+        facts = {"schema": schema.config(), "recipe": recipe.config(), "budget": budget, "goal": goal, "seed": seed}
+        text = write_frame(pool)
+        start = None if seen is None or seen.empty else write_frame(seen)
+        head = Head(
+            created=now(),
+            facts=json.dumps(facts, allow_nan=False),
+            pool=text,
+            pool_sha256=text_digest(text),
+            start=start,
+            start_sha256=start and text_digest(start),
+        )
+        return cls(Journal.create(url, head))
+
+    @classmethod
+    def open(cls, url: str | Path) -> Self:
+        """The campaign in a database.
+
+        Raises:
+            CampaignError: there is none, or the database cannot be reached.
+        """
+        return cls(Journal.open(url))
+
+    @classmethod
+    def restore(cls, folder: str | Path, url: str | Path) -> Self:
+        """The campaign that `export` wrote into a folder, in a new database.
+
+        Raises:
+            CampaignError: the database holds a campaign already, or cannot be reached.
+            SavedFileError: a folder that holds no exported campaign, or one that was altered.
+        """
+        return cls(campaign_files.read(folder, url))
+
+    def export(self, folder: str | Path) -> Path:
+        """Write everything as files: `campaign.json` and the models to restore it, CSV tables to read.
+
+        Raises:
+            CampaignError: the folder is there already.
+        """
+        tables = {"pool": self.pool, "seen": self.seen(), "events": self.history()}
+        return campaign_files.write(self._journal, folder, tables)
+
+    def ask(self, n: int = 1, *, budget: float | None = None) -> pd.DataFrame:
+        """The n pairs most worth their price, which from now on are pending.
+
+        The model is fitted and the pairs are chosen without holding anybody up; where another process has asked for
+        one of them, or spent the budget, meanwhile, others are chosen by the same model.
+
+        Args:
+            n: pairs wanted; fewer come back where no more are open or the budget is short, and `status()` says why.
+            budget: what this call may spend at most.
+
+        Returns:
+            The pool's columns, the source column, `score`, `cost` and `reason`; the pool's index. Filled in with
+            the value column it is what `tell` takes.
+
+        Raises:
+            SchemaError: n below 1, or a budget that is no price.
+            FitError: a recipe that cannot be fitted to what was measured.
+            CampaignError: the database cannot be reached; nothing was asked.
+        """
+        if n < 1:
+            raise SchemaError(f"n={n!r}", expected="1 or more", fix="ask(1)")
+        _check_price("budget", budget)
+        return ask(self._journal, self._records, n, budget)
+
+    def tell(self, table: pd.DataFrame, *, again: bool = False) -> Told:
+        """Record what was measured: all of the table or, where anything in it is wrong, nothing.
+
+        Rows without a value stay pending. A row may answer an ask, repeat a measurement, or be of a material that
+        nobody asked for. A value that was told of its pair before is taken for the same measurement, so that a
+        table told twice, or a file that grows from week to week, records each value once.
+
+        Args:
+            table: an asked table with the value column filled in (and that of the known noise, where there is one).
+            again: record also values equal to what was told before: they were measured again.
+
+        Returns:
+            How many values were recorded, were known before, and are still missing.
+
+        Raises:
+            TableError: a missing column, an unknown source, a value that is no finite number, or no value at all.
+            CampaignError: the database cannot be reached; nothing was recorded.
+        """
+        answers, empty = self._catalogue.read_answers(table, "told")
+        with self._journal.writing() as log:
+            ledger = self._records.ledger(log)
+            fresh = answers if again else ledger.news(answers)
+            entries = _attributed(fresh, ledger)
+            log.append(entries)
+        human = sum(entry.facts["origin"] == "human" for entry in entries)
+        return Told(len(fresh), repeated=len(answers) - len(fresh), empty=len(empty), unasked=human)
+
+    def correct(self, table: pd.DataFrame, why: str = "") -> int:
+        """Replace what was told of these pairs: the new value counts, the old ones stay in the history.
+
+        Args:
+            table: as for `tell`; every pair was told before.
+            why: for the history.
+
+        Returns:
+            How many values were recorded; a correction made already is not made again.
+
+        Raises:
+            TableError: as `tell`; a pair that was never told.
+        """
+        answers, _ = self._catalogue.read_answers(table, "corrected")
+        with self._journal.writing() as log:
+            ledger = self._records.ledger(log)
+            known = {pair: standing.counted for pair, standing in ledger.pairs.items()}
+            _refuse([each for each in answers if not known.get(each.pair)], "that was never told", "tell(table)")
+            fresh = [each for each in answers if not _says(known[each.pair], each)]
+            log.append([replace(each, facts={**each.facts, "origin": "human", "why": why}) for each in fresh])
+        return len(fresh)
+
+    def fail(self, rows: pd.DataFrame, why: str = "") -> int:
+        """Record that these measurements gave no value: the pairs are not asked again, and count as spent.
+
+        Args:
+            rows: rows of an asked table.
+            why: for the history.
+
+        Returns:
+            How many failures were recorded; one that is known already is not recorded again.
+
+        Raises:
+            TableError: rows that cannot be read, or a pair that has a value.
+        """
+        entries = self._catalogue.read_pairs(rows, "failed")
+        with self._journal.writing() as log:
+            ledger = self._records.ledger(log)
+            standings = {entry.pair: ledger.pairs.get(entry.pair) for entry in entries}
+            told = [entry for entry in entries if (known := standings[entry.pair]) and known.counted]
+            _refuse(told, "that has a value", "correct(table), where the value is wrong")
+            fresh = {e.pair: e for e in entries if not ((known := standings[e.pair]) and known.failure)}
+            attributed = _attributed(list(fresh.values()), ledger)
+            log.append([replace(entry, facts={**entry.facts, "why": why}) for entry in attributed])
+        return len(fresh)
+
+    def withdraw(self, rows: pd.DataFrame, why: str = "") -> int:
+        """Take back an ask: the pairs go back to the pool, and their price to the budget.
+
+        Args:
+            rows: rows of an asked table that were neither told nor failed.
+            why: for the history.
+
+        Returns:
+            How many asks were taken back; one that was taken back already does not count again.
+
+        Raises:
+            TableError: rows that cannot be read, or a pair that is not pending.
+        """
+        entries = {entry.pair: entry for entry in self._catalogue.read_pairs(rows, "withdrawn")}
+        with self._journal.writing() as log:
+            ledger = self._records.ledger(log)
+            gone = [e for pair, e in entries.items() if pair in ledger.pairs and ledger.pairs[pair].withdrawn]
+            left = [entry for entry in entries.values() if entry not in gone]
+            pending = ledger.pending
+            _refuse([e for e in left if e.pair not in pending], "that is not pending", "pending() lists those")
+            log.append([Entry(e.kind, *e.pair, {"why": why, "origin": "human"}, pending[e.pair].round) for e in left])
+        return len(left)
+
+    def seen(self) -> pd.DataFrame:
+        """Everything measured so far, the start table first, corrections applied: what `fit` takes."""
+        with self._journal.reading() as log:
+            return self._records.seen(self._records.ledger(log))
+
+    def pending(self) -> pd.DataFrame:
+        """What is asked and not yet told, the oldest first, as `ask` gave it."""
+        with self._journal.reading() as log:
+            events = list(self._records.ledger(log).pending.values())
+        table = self._catalogue.asked(events)
+        return table.assign(**{name: [event.facts[name] for event in events] for name in ("score", "cost", "reason")})
+
+    def history(self) -> pd.DataFrame:
+        """Every event: one row each, in order."""
+        with self._journal.reading() as log:
+            events = log.events()
+        names = ("value", "noise", "cost", "score", "probability", "reason", "origin", "why")
+        rows = [
+            [e.time, e.kind, e.round, e.candidate, e.source, *(e.facts.get(name) for name in names)] for e in events
+        ]
+        columns = ["time", "kind", "round", "candidate", "source", *names]
+        return pd.DataFrame(rows, columns=columns, index=pd.Index([event.id for event in events], name="event"))
+
+    def model(self, round: int | None = None) -> Surrogate:
+        """The surrogate that chose the pairs of a round; of the newest that needed one, unless given.
+
+        Raises:
+            SchemaError: no such round, or one that needed no model.
+        """
+        with self._journal.reading() as log:
+            return self._records.model(log, round)
+
+    def status(self) -> Status:
+        """Where the campaign stands."""
+        with self._journal.reading() as log:
+            ledger, rounds = self._records.ledger(log), log.rounds()
+        best = self._records.best(self._records.seen(ledger))
+        return Status(
+            sources={name: ledger.counts(name) for name in self.schema.sources},
+            spent=ledger.spent,
+            left=ledger.left(self.budget),
+            best=best,
+            rounds=len(rounds),
+            note=rounds[-1].note if rounds else "",
+            unit=self.schema.unit,
+        )
+
+
+def _attributed(entries: Sequence[Entry], ledger: Ledger) -> list[Entry]:
+    """The entries with the round that asked for each pair; those that nobody asked for are a human's choice."""
+    waiting = ledger.pending
+    found = []
+    for entry in entries:
+        ask = waiting.pop(entry.pair, None)
+        facts = {**entry.facts, "cost": ledger.price(entry), "origin": "model" if ask else "human"}
+        found.append(replace(entry, facts=facts, round=ask.round if ask else None))
+    return found
+
+
+def _says(values: Sequence[Event], answer: Entry) -> bool:
+    """Whether this correction is what counts already."""
+    return [(e.facts["value"], e.facts.get("noise")) for e in values] == [
+        (answer.facts["value"], answer.facts.get("noise"))
+    ]
+
+
+def _refuse(entries: Sequence[Entry], what: str, fix: str) -> None:
+    if entries:
+        first = entries[0]
+        more = f", and {len(entries) - 1} more" if len(entries) > 1 else ""
+        raise TableError(
+            f"the pair {first.candidate}, {first.source!r} {what}{more}",
+            expected="other rows; nothing of the table was recorded",
+            fix=fix,
+        )
+
+
+def _check_price(option: str, value: float | None) -> None:
+    if value is not None and (isinstance(value, bool) or not math.isfinite(value) or value < 0):
+        raise SchemaError(f"{option}={value!r}", expected="a finite price of 0 or more", fix=f"{option}=100.0, or None")
+
+
+def _check_pool(schema: Schema, pool: pd.DataFrame) -> None:
+    catalogue = Catalogue(schema, pool)
+    if pool.empty:
+        raise TableError("an empty pool", expected="at least one candidate", fix="check the filter before it")
+    check_columns(pool, catalogue.columns, "a pool")
+    if taken := [name for name in (schema.value, catalogue.source_column, *COMPUTED) if name in pool.columns]:
+        raise TableError(
+            f"a pool with the column {taken[0]!r}, which an asked table gives a meaning of its own",
+            expected=f"a pool without {', '.join(map(repr, taken))}",
+            fix=f"pool.drop(columns={taken}), or rename it",
+        )
+    check_columns(pool, pool.columns.tolist(), "a pool")
+    if isinstance(pool.index, pd.MultiIndex) or not pool.index.is_unique:
+        raise TableError(
+            "a pool with several index levels, or the same label twice",
+            expected="one label for each candidate",
+            fix="pool.reset_index(drop=True)",
+        )
+    catalogue.recognise(pool)

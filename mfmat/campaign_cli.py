@@ -1,0 +1,202 @@
+"""One verb per call of a campaign: create, ask, tell, fail, withdraw, status, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mfmat.shell import (
+    Categories,
+    Costs,
+    Floor,
+    Formula,
+    Goal,
+    Group,
+    Labels,
+    Material,
+    Noise,
+    Numbers,
+    Out,
+    Recipe,
+    Source,
+    Unit,
+    ValueColumn,
+    make_inputs,
+    read_price,
+    read_recipe,
+    read_table,
+    write_table,
+)
+
+app = typer.Typer(
+    help="A search over months: ask, measure, tell; everything is kept in a database.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Database = Annotated[str, typer.Argument(help="A file such as gap.db, or postgresql://host/name.")]
+Filled = Annotated[Path, typer.Argument(help="The asked CSV with its value column filled in.")]
+Rows = Annotated[Path, typer.Argument(help="CSV with rows of the asked one.")]
+Why = Annotated[str, typer.Option(help="For the history.")]
+
+
+@app.command()
+def create(
+    database: Database,
+    pool: Annotated[Path, typer.Argument(help="CSV of candidates.")],
+    value: ValueColumn,
+    seen: Annotated[Path | None, typer.Option(help="CSV of what is measured already.")] = None,
+    formula: Formula = None,
+    column: Numbers = None,
+    category: Categories = None,
+    source: Source = None,
+    cost: Costs = None,
+    noise: Noise = None,
+    material: Material = None,
+    group: Group = None,
+    unit: Unit = "",
+    label: Labels = None,
+    floor: Floor = None,
+    budget: Annotated[float | None, typer.Option(help="What all that is asked may cost.")] = None,
+    goal: Annotated[Goal, typer.Option(help="Large values, small ones, or to learn the pool.")] = Goal.MAX,
+    seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    recipe: Recipe = None,
+) -> None:
+    """Begin a campaign over a pool of candidates.
+
+    Example: `mfmat campaign create gap.db pool.csv --seen gaps.csv --formula formula --value gap --source method
+    --cost pbe=1 --cost exp=400 --budget 5000`
+    """
+    from mfmat.campaign import Campaign
+    from mfmat.schema import Schema
+
+    schema = Schema(
+        make_inputs(formula, column or [], category or []),
+        value=value,
+        source=source,
+        costs=dict(map(read_price, cost)) if cost else None,
+        noise=noise,
+        material=material,
+        group=group,
+        unit=unit,
+        kinds=dict.fromkeys(label or [], "label"),
+        floor=floor,
+    )
+    campaign = Campaign.create(
+        database,
+        schema,
+        recipe=read_recipe(recipe),
+        pool=read_table(pool, schema),
+        seen=read_table(seen, schema) if seen else None,
+        budget=budget,
+        goal=goal.value,
+        seed=seed,
+    )
+    typer.echo(f"created {database}: {len(campaign.pool)} candidates, {len(campaign.seen())} values")
+
+
+@app.command()
+def ask(
+    database: Database,
+    n: Annotated[int, typer.Option("-n", help="Pairs wanted.")] = 1,
+    budget: Annotated[float | None, typer.Option(help="What this call may spend at most.")] = None,
+    out: Out = None,
+) -> None:
+    """The pairs to measure next, with an empty column to fill in.
+
+    Example: `mfmat campaign ask gap.db -n 5 -o todo.csv`
+    """
+    from mfmat.campaign import Campaign
+
+    campaign = Campaign.open(database)
+    write_table(campaign.ask(n, budget=budget).assign(**{campaign.schema.value: ""}), out)
+    if note := campaign.status().note:
+        typer.echo(note, err=True)
+
+
+@app.command()
+def tell(
+    database: Database,
+    filled: Filled,
+    again: Annotated[bool, typer.Option(help="Record also values equal to what was told before.")] = False,
+) -> None:
+    """Record what was measured; rows without a value stay pending.
+
+    Example: `mfmat campaign tell gap.db filled.csv`
+    """
+    from mfmat.campaign import Campaign
+    from mfmat.filled_in import read_filled
+
+    campaign = Campaign.open(database)
+    typer.echo(campaign.tell(read_filled(filled, campaign.schema.numbers), again=again))
+    typer.echo(f"{len(campaign.pending())} asked and not yet told")
+
+
+@app.command()
+def correct(database: Database, filled: Filled, why: Why = "") -> None:
+    """Replace what was told of these pairs; the old values stay in the history.
+
+    Example: `mfmat campaign correct gap.db mended.csv --why "wrong unit"`
+    """
+    from mfmat.campaign import Campaign
+    from mfmat.filled_in import read_filled
+
+    campaign = Campaign.open(database)
+    typer.echo(f"{campaign.correct(read_filled(filled, campaign.schema.numbers), why)} corrected")
+
+
+@app.command()
+def fail(database: Database, rows: Rows, why: Why = "") -> None:
+    """Record that these measurements gave no value: they are not asked again.
+
+    Example: `mfmat campaign fail gap.db broken.csv --why "did not crystallise"`
+    """
+    from mfmat.campaign import Campaign
+    from mfmat.filled_in import read_filled
+
+    campaign = Campaign.open(database)
+    typer.echo(f"{campaign.fail(read_filled(rows, campaign.schema.numbers), why)} failed")
+
+
+@app.command()
+def withdraw(database: Database, rows: Rows, why: Why = "") -> None:
+    """Take back an ask: the pairs go back to the pool, and their price to the budget.
+
+    Example: `mfmat campaign withdraw gap.db late.csv`
+    """
+    from mfmat.campaign import Campaign
+    from mfmat.filled_in import read_filled
+
+    campaign = Campaign.open(database)
+    typer.echo(f"{campaign.withdraw(read_filled(rows, campaign.schema.numbers), why)} withdrawn")
+
+
+@app.command()
+def status(
+    database: Database,
+    pending: Annotated[Path | None, typer.Option(help="CSV to write what is asked and not yet told to.")] = None,
+) -> None:
+    """Where the campaign stands.
+
+    Example: `mfmat campaign status gap.db --pending todo.csv`
+    """
+    from mfmat.campaign import Campaign
+
+    campaign = Campaign.open(database)
+    typer.echo(campaign.status())
+    if pending:
+        write_table(campaign.pending().assign(**{campaign.schema.value: ""}), pending)
+
+
+@app.command()
+def export(database: Database, folder: Annotated[Path, typer.Argument(help="A folder to make.")]) -> None:
+    """Everything as plain files, which `Campaign.restore` reads.
+
+    Example: `mfmat campaign export gap.db gap-campaign`
+    """
+    from mfmat.campaign import Campaign
+
+    typer.echo(f"wrote {Campaign.open(database).export(folder)}")

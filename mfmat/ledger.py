@@ -1,0 +1,163 @@
+"""What the events of a campaign add up to: which pairs are pending, told or failed, and what was spent."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mfmat.journal import Entry, Event
+
+Pair = tuple[str, str]
+"""A candidate and a source, as an `Entry` has them."""
+
+
+@dataclass
+class Standing:
+    """Where one pair stands.
+
+    Attributes:
+        asked: asks that were not withdrawn.
+        pending: the ask that nobody answered yet.
+        failure: the newest failure.
+        withdrawn: whether the newest ask was taken back.
+        told: every value that was ever told or corrected.
+        counted: those that count: what was told since the newest correction, and that.
+    """
+
+    asked: int = 0
+    pending: Event | None = None
+    failure: Event | None = None
+    withdrawn: bool = False
+    told: list[Event] = field(default_factory=list)
+    counted: list[Event] = field(default_factory=list)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pair is not to be asked any more."""
+        return bool(self.pending or self.failure or self.counted)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of one source: asks that were not withdrawn, values told, pairs that failed, pairs asked and not yet answered."""
+
+    asked: int = 0
+    told: int = 0
+    failed: int = 0
+    pending: int = 0
+
+
+class Ledger:
+    """The state after a sequence of events; adding further ones is the same as starting with all of them.
+
+    Args:
+        events: in order.
+        price: of one value of a candidate in a source.
+
+    >>> asked = Event(id=1, time="", kind="asked", candidate='"a"', source="exp", facts={"cost": 10.0}, round=1)
+    >>> ledger = Ledger([asked], lambda candidate, source: 10.0)
+    >>> list(ledger.pending), ledger.spent, ledger.left(25)
+    ([('"a"', 'exp')], 10.0, 15.0)
+    """
+
+    def __init__(self, events: Iterable[Event], price: Callable[[str, str], float]) -> None:
+        self.pairs: dict[Pair, Standing] = {}
+        self.last = 0
+        self._price = price
+        self._costs: list[float] = []
+        self.add(events)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Take in further events."""
+        for event in events:
+            self._take(event, self.pairs.setdefault(event.pair, Standing()))
+            self.last = event.id
+
+    @property
+    def spent(self) -> float:
+        """The price of all that was asked and not withdrawn, and of every value or failure that nobody had asked for.
+
+        The sum is exact up to one rounding, whatever the order: many small prices must not drift over a budget.
+        """
+        return math.fsum(self._costs)
+
+    def left(self, budget: float | None) -> float | None:
+        """What may still be spent; None: without limit."""
+        return None if budget is None else max(0.0, budget - self.spent)
+
+    def price(self, entry: Entry) -> float:
+        """Of the pair of an entry."""
+        return self._price(entry.candidate, entry.source)
+
+    @property
+    def pending(self) -> dict[Pair, Event]:
+        """The asks that nobody answered yet, the oldest first."""
+        found = {pair: standing.pending for pair, standing in self.pairs.items() if standing.pending}
+        return dict(sorted(found.items(), key=lambda item: item[1].id))
+
+    @property
+    def readings(self) -> list[Event]:
+        """Everything measured that counts, in the order in which it was told."""
+        return sorted((e for standing in self.pairs.values() for e in standing.counted), key=lambda event: event.id)
+
+    @property
+    def failures(self) -> list[Event]:
+        """The newest failure of each pair that failed and has no value, in order."""
+        lone = [s.failure for s in self.pairs.values() if s.failure and not s.counted]
+        return sorted(lone, key=lambda event: event.id)
+
+    def counts(self, source: str) -> Counts:
+        """What happened in one source."""
+        mine = [standing for (_, name), standing in self.pairs.items() if name == source]
+        return Counts(
+            asked=sum(standing.asked for standing in mine),
+            told=sum(len(standing.counted) for standing in mine),
+            failed=sum(standing.failure is not None and not standing.counted for standing in mine),
+            pending=sum(standing.pending is not None for standing in mine),
+        )
+
+    def news(self, answers: Iterable[Entry]) -> list[Entry]:
+        """The answers whose value was not told of their pair before.
+
+        Each value told before cancels one equal answer, so that a table told again adds nothing, a file that grows
+        adds what is new in it, and two equal rows of one table are two measurements.
+        """
+        told = {pair: Counter(map(_reading, standing.told)) for pair, standing in self.pairs.items()}
+        fresh = []
+        for answer in answers:
+            known = told.get(answer.pair, Counter())
+            if known[_reading(answer)] > 0:
+                known[_reading(answer)] -= 1
+            else:
+                fresh.append(answer)
+        return fresh
+
+    def _take(self, event: Event, standing: Standing) -> None:
+        if event.kind == "asked":
+            standing.pending, standing.withdrawn = event, False
+            standing.asked += 1
+            self._costs.append(event.facts["cost"])
+        elif event.kind == "withdrawn":
+            if standing.pending:
+                self._costs.append(-standing.pending.facts["cost"])
+                standing.asked -= 1
+            standing.pending, standing.withdrawn = None, True
+        elif event.kind == "corrected":
+            standing.told.append(event)
+            standing.counted = [event]
+        else:
+            if standing.pending is None:
+                self._costs.append(self.price(event))
+            standing.pending, standing.withdrawn = None, False
+            if event.kind == "failed":
+                standing.failure = event
+            else:
+                standing.told.append(event)
+                standing.counted.append(event)
+
+
+def _reading(entry: Entry) -> tuple[Any, Any]:
+    return entry.facts["value"], entry.facts.get("noise")

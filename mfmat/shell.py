@@ -1,0 +1,108 @@
+"""What the verbs of the shell share: options, and tables in and out."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mfmat.features import Featurizer
+    from mfmat.learner import Learner
+    from mfmat.schema import Schema
+
+
+class Goal(StrEnum):
+    """What the suggestions are for."""
+
+    MAX = "max"
+    MIN = "min"
+    LEARN = "learn"
+
+
+class OnError(StrEnum):
+    """What happens to rows that cannot be read."""
+
+    RAISE = "raise"
+    SKIP = "skip"
+
+
+Table = Annotated[Path, typer.Argument(help="CSV, one value a row.")]
+ValueColumn = Annotated[str, typer.Option(help="Column of the values.")]
+Formula = Annotated[str | None, typer.Option(help="Column of chemical formulas.")]
+Numbers = Annotated[list[str] | None, typer.Option(help="A column of numbers (repeat).")]
+Categories = Annotated[list[str] | None, typer.Option(help="A column of categories (repeat).")]
+Source = Annotated[str | None, typer.Option(help="Column naming where a value came from.")]
+Costs = Annotated[list[str] | None, typer.Option(help="SOURCE=PRICE, in order of trust, the target last.")]
+Noise = Annotated[str | None, typer.Option(help="Column of known standard deviations.")]
+Material = Annotated[str | None, typer.Option(help="Column naming the material.")]
+Group = Annotated[str | None, typer.Option(help="Column naming what a split must not divide.")]
+Saved = Annotated[Path, typer.Argument(help="A surrogate saved by `mfmat fit`.")]
+Skip = Annotated[OnError, typer.Option(help="Rows that cannot be read: an error that names them, or left out.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="CSV to write; the terminal unless given.")]
+Unit = Annotated[str, typer.Option(help="Of the values.")]
+Labels = Annotated[list[str] | None, typer.Option(help="A source whose values are class names (repeat).")]
+Floor = Annotated[float | None, typer.Option(help="The smallest value, which many rows have exactly.")]
+Recipe = Annotated[Path | None, typer.Option(help="JSON of a recipe (`recipe.config()`); Auto unless given.")]
+
+
+def read_table(path: Path, schema: Schema) -> pd.DataFrame:
+    """A CSV as a table; in the columns of numbers only the cells that are none stay text."""
+    import pandas as pd
+
+    from mfmat.errors import TableError
+
+    try:
+        # Only an empty cell is missing: "NaN" is sodium nitride, "None" may be a name.
+        rows = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise TableError(
+            f"{path}: {str(error).strip()}", expected="a CSV with a header", fix="save it as UTF-8 CSV"
+        ) from error
+    # One text makes pandas read a whole column as text; only that cell is wrong.
+    for column in set(schema.numbers) & set(rows.columns):
+        if not pd.api.types.is_numeric_dtype(rows[column]):
+            parsed = pd.to_numeric(rows[column], errors="coerce")
+            rows[column] = parsed.astype(object).where(parsed.notna(), rows[column])
+    return rows
+
+
+def write_table(rows: pd.DataFrame, out: Path | None) -> None:
+    """A table as CSV, into a file or onto the terminal."""
+    text = rows.to_csv(out, index=False)
+    typer.echo(text if text is not None else f"wrote {out}", nl=text is None)
+
+
+def make_inputs(formula: str | None, columns: list[str], categories: list[str]) -> tuple[Featurizer, ...]:
+    """The featurizers of the columns that were named."""
+    from mfmat.features import Columns, Composition
+
+    inputs: list[Featurizer] = [Composition(formula)] if formula else []
+    if columns or categories:
+        inputs.append(Columns(columns, categories=tuple(categories)))
+    if not inputs:
+        raise typer.BadParameter("no inputs: give --formula, --column or --category")
+    return tuple(inputs)
+
+
+def read_price(text: str) -> tuple[str, float]:
+    """A source and its price, of SOURCE=PRICE."""
+    name, equals, price = text.rpartition("=")
+    try:
+        return name, float(price if equals and name else "")
+    except ValueError as error:
+        raise typer.BadParameter(f"--cost {text}: expected SOURCE=PRICE, as in --cost exp=400") from error
+
+
+def read_recipe(path: Path | None) -> Learner | None:
+    """The learner that a JSON file describes; None where none is given."""
+    # Whatever a file may name is in one of these.
+    from mfmat import auto  # noqa: F401
+    from mfmat.learner import Learner
+
+    return Learner.of(json.loads(path.read_text())) if path else None

@@ -1,0 +1,71 @@
+"""What a campaign says of itself: where it stands, and what it took of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mfmat.ledger import Counts
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a campaign stands.
+
+    Attributes:
+        sources: what happened in each source.
+        spent: the price of all that was asked and not withdrawn, and of what was measured unasked.
+        left: of the budget; None: without limit.
+        best: the best value of the target so far; None where there is none, or the goal is to learn.
+        rounds: asks so far.
+        note: why the last ask came back short; empty where it did not.
+        unit: of the values.
+
+    >>> print(Status({"exp": Counts(asked=3, told=1, pending=2)}, 30.0, 70.0, 1.42, 2, "", "eV"))
+    exp: 3 asked, 1 told, 0 failed, 2 pending
+    spent 30, 70 left; 2 rounds; best so far 1.42 eV
+    """
+
+    sources: Mapping[str, Counts]
+    spent: float
+    left: float | None
+    best: float | None
+    rounds: int
+    note: str
+    unit: str = ""
+
+    def __str__(self) -> str:
+        lines = [
+            f"{name}: {c.asked} asked, {c.told} told, {c.failed} failed, {c.pending} pending"
+            for name, c in self.sources.items()
+        ]
+        budget = "no limit" if self.left is None else f"{self.left:g} left"
+        best = "no value of the target yet" if self.best is None else f"best so far {self.best:.4g} {self.unit}".strip()
+        lines.append(f"spent {self.spent:g}, {budget}; {self.rounds} round{'s' * (self.rounds != 1)}; {best}")
+        return "\n".join(lines + ([f"the last ask: {self.note}"] if self.note else []))
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a campaign took of a table.
+
+    Attributes:
+        recorded: values written down.
+        repeated: values that were told before.
+        empty: rows without a value yet.
+        unasked: of those recorded, measurements that no ask was waiting for.
+
+    >>> print(Told(recorded=2, repeated=1))
+    2 values recorded; 1 told before
+    """
+
+    recorded: int
+    repeated: int = 0
+    empty: int = 0
+    unasked: int = 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.recorded} value{'s' * (self.recorded != 1)} recorded"]
+        parts += [f"{self.unasked} of them not asked for"] if self.unasked else []
+        parts += [f"{self.repeated} told before"] if self.repeated else []
+        return "; ".join(parts + ([f"{self.empty} without a value yet"] if self.empty else []))

@@ -1,0 +1,38 @@
+"""Prices by row: each candidate of the pool has its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import mfmat as mf
+from mfmat.errors import SchemaError
+
+POOL = pd.DataFrame({"x": [0.1, 0.3, 0.5, 0.7, 0.9], "hours": [4.0, 1.0, 2.0, 8.0, 16.0]}, index=list("abcde"))
+SEEN = pd.DataFrame({"x": [0.0, 0.4, 1.0, 0.2], "source": ["low", "low", "low", "high"], "y": [0.1, 0.5, 0.9, 0.5]})
+SCHEMA = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"low": 0.5, "high": "hours"})
+RECIPE = mf.Difference([mf.GP(steps=20)])
+
+
+@pytest.mark.filterwarnings("ignore::mfmat.surrogate.FewRowsWarning")
+def test_a_campaign_pays_what_each_candidate_costs(tmp_path: Path) -> None:
+    campaign = mf.Campaign.create(tmp_path / "c.db", SCHEMA, recipe=RECIPE, pool=POOL, seen=SEEN, budget=9.0)
+    todo = campaign.ask(20)
+    prices = POOL["hours"][todo.index].where(todo["source"] == "high", 0.5)
+    pd.testing.assert_series_equal(todo["cost"], prices, check_names=False)
+    assert campaign.status().spent == pytest.approx(todo["cost"].sum())
+    assert todo["cost"].sum() <= 9.0
+    assert "may be spent" in campaign.status().note
+
+
+def test_the_first_pairs_of_a_campaign_that_knows_nothing_fit_the_budget(tmp_path: Path) -> None:
+    alone = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"high": "hours"})
+    campaign = mf.Campaign.create(tmp_path / "c.db", alone, recipe=RECIPE, pool=POOL, budget=7.0)
+    assert 0 < campaign.ask(5)["cost"].sum() <= 7.0
+
+
+def test_a_replay_says_how_prices_by_row_are_given() -> None:
+    with pytest.raises(SchemaError, match='cost="hours"'):
+        mf.backtest(SEEN.assign(hours=1.0), SCHEMA)

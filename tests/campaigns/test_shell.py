@@ -1,0 +1,151 @@
+"""A campaign from the shell, told by files that people filled in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+import mfmat as mf
+from mfmat import cli
+from mfmat.errors import TableError
+from mfmat.filled_in import read_filled
+from mfmat.frames import read_frame, write_frame
+
+VERBS = ["create", "ask", "tell", "correct", "fail", "withdraw", "status", "export"]
+OPTIONS = ["--column", "x", "--value", "y", "--source", "source", "--cost", "cheap=1", "--cost", "trusted=10"]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, ["campaign", *arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, campaign: mf.Campaign) -> Path:
+    """A folder with a pool, a start table, a recipe, and the campaign `gap.db` of them."""
+    monkeypatch.chdir(tmp_path)
+    campaign.pool.to_csv("pool.csv", index_label="id")
+    campaign.seen().to_csv("seen.csv", index=False)
+    Path("recipe.json").write_text('{"kind": "gp", "steps": 5}')
+    Path("gap.db").unlink()
+    made = run(
+        "create", "gap.db", "pool.csv", "--seen", "seen.csv", *OPTIONS, "--budget", "9", "--recipe", "recipe.json"
+    )
+    assert made.stdout == "created gap.db: 6 candidates, 7 values\n"
+    return tmp_path
+
+
+def test_a_campaign_from_the_shell(folder: Path) -> None:
+    run("ask", "gap.db", "-n", "3", "-o", "todo.csv")
+    todo = pd.read_csv("todo.csv")
+    assert todo.columns.tolist() == ["id", "x", "note", "source", "score", "cost", "reason", "y"]
+    todo.assign(y=["0.4", "", " 0.5 "]).to_csv("filled.csv", index=False)
+    assert run("tell", "gap.db", "filled.csv").stdout == (
+        "2 values recorded; 1 without a value yet\n1 asked and not yet told\n"
+    )
+    assert run("tell", "gap.db", "filled.csv").stdout.startswith("0 values recorded; 2 told before")
+    todo.iloc[:1].assign(y=0.45).to_csv("mended.csv", index=False)
+    assert run("correct", "gap.db", "mended.csv", "--why", "typo").stdout == "1 corrected\n"
+    todo.iloc[1:2].to_csv("broken.csv", index=False)
+    assert run("fail", "gap.db", "broken.csv", "--why", "broke").stdout == "1 failed\n"
+    run("ask", "gap.db", "-o", "next.csv")
+    assert run("withdraw", "gap.db", "next.csv").stdout == "1 withdrawn\n"
+    said = run("status", "gap.db", "--pending", "pending.csv").stdout
+    assert "spent 3, 6 left; 2 rounds" in said
+    assert pd.read_csv("pending.csv").empty
+    assert run("export", "gap.db", "out").stdout == "wrote out\n"
+    campaign = mf.Campaign.restore("out", "restored.db")
+    assert campaign.seen()["y"].tolist()[-2:] == [0.5, 0.45]
+    assert campaign.recipe == mf.GP(steps=5)
+
+
+def test_why_fewer_came_is_said(folder: Path) -> None:
+    result = run("ask", "gap.db", "--budget", "0.5")
+    assert "0 of 1: the cheapest open pair costs 1, and 0.5 may be spent" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["status", "none.db"], ["create", "gap.db", "pool.csv", *OPTIONS]])
+def test_what_goes_wrong_is_one_line(
+    arguments: list[str], folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["mfmat", "campaign", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_has_an_example(verb: str) -> None:
+    assert f"mfmat campaign {verb} gap.db" in " ".join(run(verb, "--help").stdout.replace("│", " ").split())
+
+
+# Files filled in by hand.
+
+
+def filled(tmp_path: Path, text: str) -> pd.DataFrame:
+    (tmp_path / "filled.csv").write_text(text, encoding="utf-8-sig")
+    return read_filled(tmp_path / "filled.csv", ["x", "y"])
+
+
+READ = {
+    "spaces": ("x, name ,y\n 0.5 , a b ,1.5 \n", 1.5),
+    "semicolons": ("x;name;y\n0,5;a b;1,500\n", 1.5),
+    "semicolons and points": ("x;name;y\n0.5;a b;1.5\n", 1.5),
+    "quoted comma": ('x,name,y\n0.5,a b,"1,5"\n', 1.5),
+    "quoted comma below 1": ('x,name,y\n0.5,a b,"0,125"\n', 0.125),
+    "an exponent": ("x,name,y\n0.5,a b,1.5e-3\n", 0.0015),
+    "an empty cell": ("x,name,y\n0.5,a b,\n\n", None),
+    "a slip": ("x,name,y\n0.5,a b,nan\n", "nan"),
+    "another slip": ("x,name,y\n0.5,a b,1_0\n", "1_0"),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_what_people_write_is_read(case: str, tmp_path: Path) -> None:
+    text, y = READ[case]
+    table = filled(tmp_path, text)
+    assert table.to_dict("records") == [{"x": 0.5, "name": "a b", "y": y}]
+
+
+REFUSED = {
+    "thousands or decimal": ('x,name,y\n0.5,a,"1,500"\n', "row 0 .*column 'y': a comma that may be decimal"),
+    "comma without quotes": ("x,name,y\n0.5,a,1,5\n", "row 0 .*4 cells where 3 belong"),
+    "a cell is missing": ("x,name,y\n0.5,a,1\n0.5,a\n", "row 1 .*2 cells where 3 belong"),
+    "empty": ("", "which is empty"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_can_be_read_in_two_ways_is_refused(case: str, tmp_path: Path) -> None:
+    text, says = REFUSED[case]
+    with pytest.raises(TableError, match=says):
+        filled(tmp_path, text)
+
+
+def test_a_wrong_cell_of_a_file_is_named(folder: Path) -> None:
+    run("ask", "gap.db", "-n", "2", "-o", "todo.csv")
+    pd.read_csv("todo.csv").assign(y=["0.4", "ca. 3"]).to_csv("filled.csv", index=False)
+    with pytest.raises(TableError, match=r"row 1 .*column 'y': text where a number belongs, got 'ca. 3'"):
+        run("tell", "gap.db", "filled.csv")
+
+
+# Tables in the database.
+
+
+def test_a_table_comes_back_cell_for_cell() -> None:
+    table = pd.DataFrame(
+        {
+            "number": [0.1 + 0.2, float("nan"), float("inf")],
+            "count": [1, 2, 3],
+            "name": ["NaN", "", None],
+            "flag": [True, False, True],
+            "mixed": [1, "a", None],
+        },
+        index=pd.Index(["a", "b", "c"], name="id"),
+    )
+    pd.testing.assert_frame_equal(read_frame(write_frame(table)), table)
