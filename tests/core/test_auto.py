@@ -113,7 +113,8 @@ def test_a_cheap_source_that_is_worth_nothing_is_left_out(how: str, seed: int, p
     table, schema = problem(cheap=30, trusted=16, seed=seed)
     table = spoilt(table, how, seed)
     chosen, alone = mf.fit(table, schema), mf.fit(table, schema, mf.Conformal(ALONE))
-    assert chosen.card["compared"][0]["crps"] <= alone.card["metrics"]["crps"]
+    # Where the target alone is the choice both are one number, up to the last bit.
+    assert chosen.card["compared"][0]["crps"] <= alone.card["metrics"]["crps"] * (1 + 1e-9)
     new, _ = problem(cheap=0, trusted=200, seed=seed + 50)
     error, baseline = ((said.predict(new)["median"] - new["y"]).abs().mean() for said in (chosen, alone))
     assert error < 1.15 * baseline

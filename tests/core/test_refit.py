@@ -104,7 +104,7 @@ def test_other_sources_and_noise_free_values_keep_their_own_intervals(problem) -
 
 @pytest.mark.promise
 def test_the_mended_interval_holds_as_often_as_it_says() -> None:
-    recipe, repeats, new, levels = mf.BayesianLinear(), 120, 40, (0.5, 0.8, 0.9)
+    recipe, repeats, new, levels = mf.BayesianLinear(), 60, 40, (0.5, 0.8, 0.9)
     held = {name: dict.fromkeys(levels, 0) for name in ("plain", "mended")}
     for seed in range(repeats):
         table, unseen = tailed(seed, 100), tailed(10_000 + seed, new)
@@ -136,7 +136,7 @@ def test_values_on_an_atom_do_not_make_the_other_intervals_narrower() -> None:
 def test_above_a_floor_intervals_hold_and_on_it_no_less() -> None:
     held = {"floor": [], "above": []}
     recipe = mf.Conformal(mf.Hurdle(mf.BayesianLinear(), gate=mf.BayesianLinear()), form="refit")
-    for seed in range(40):
+    for seed in range(25):
         drawn = [tailed(each, rows) for each, rows in ((seed, 150), (10_000 + seed, 150))]
         table, unseen = (part.assign(y=part["y"].clip(lower=0)) for part in drawn)
         said = mf.fit(table, SCHEMA, recipe).predict(unseen)

@@ -15,7 +15,6 @@ from mfmat.posteriors import interval
 from mfmat.weights import NOISE_FLOOR
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
-DRAWS = 200
 
 
 def line(n: int, d: int, seed: int, *, orthogonal: bool) -> tuple[pd.DataFrame, mf.Schema]:
@@ -75,7 +74,7 @@ def calibration_rank(seed: int, kept: int) -> list[int]:
 @pytest.mark.promise
 def test_nuts_passes_simulation_based_calibration() -> None:
     # Talts et al. 2018, arXiv:1804.06788: if the draws are from the posterior, the ranks are uniform.
-    kept, bins, simulations = 15, 4, 64
+    kept, bins, simulations = 15, 4, 40
     ranks = np.array([calibration_rank(seed, kept) for seed in range(simulations)])
     counts = np.stack([np.bincount(column * bins // (kept + 1), minlength=bins) for column in ranks.T])
     expected = simulations / bins
@@ -101,18 +100,20 @@ def of_the_prior(hidden: tuple[int, ...], rows: int, columns: int, seed: int) ->
 
 @pytest.mark.promise
 @pytest.mark.parametrize(
-    ("recipe", "columns"),
+    ("recipe", "columns", "draws"),
     [
-        pytest.param(mf.BNN(hidden=()), 10, id="linear"),
-        pytest.param(mf.BNN(hidden=(32,), steps=300), 3, id="last layer"),
-        pytest.param(mf.BNN(hidden=(16,), steps=300, layers="all"), 3, id="all layers"),
+        pytest.param(mf.BNN(hidden=()), 10, 200, id="linear"),
+        pytest.param(mf.BNN(hidden=(32,), steps=300), 3, 100, id="last layer"),
+        pytest.param(mf.BNN(hidden=(16,), steps=300, layers="all"), 3, 80, id="all layers"),
     ],
 )
-def test_on_draws_from_its_prior_intervals_cover_within_the_binomial_band(recipe: mf.BNN, columns: int) -> None:
+def test_on_draws_from_its_prior_intervals_cover_within_the_binomial_band(
+    recipe: mf.BNN, columns: int, draws: int
+) -> None:
     # One new row a draw: only then are the rows independent, and the band is the binomial one.
     schema = mf.Schema(mf.Columns([f"x{i}" for i in range(columns)]), value="y")
     inside = dict.fromkeys(LEVELS, 0)
-    for seed in range(DRAWS):
+    for seed in range(draws):
         table, new = of_the_prior(recipe.hidden, 150, columns, seed)
         model = recipe.fit(schema.data(table))
         with torch.no_grad():
@@ -120,7 +121,7 @@ def test_on_draws_from_its_prior_intervals_cover_within_the_binomial_band(recipe
         for level in LEVELS:
             lower, upper = interval(posterior, level)
             inside[level] += int(lower <= new["y"].iloc[0] <= upper)
-    bands = {level: binom.interval(0.99, DRAWS, level) for level in LEVELS}
+    bands = {level: binom.interval(0.99, draws, level) for level in LEVELS}
     assert {level: n for level, n in inside.items() if not bands[level][0] <= n <= bands[level][1]} == {}, inside
 
 

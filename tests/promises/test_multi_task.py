@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 import mfmat as mf
 
-DRAWS = 60
+DRAWS = 40
 RECIPE = mf.MultiTask(mf.GP(kernel="rbf"))
 SCHEMA = mf.Schema(mf.Columns(["a", "b"]), value="y", source="s", costs={"cheap": 1, "trusted": 10})
 
@@ -60,7 +60,7 @@ def test_a_planted_correlation_is_found_within_the_error_it_states(rho: float) -
 @pytest.mark.parametrize(("rho", "own"), [(-0.9, 0.0), (-0.9, 0.4), (0.0, 0.0)])
 def test_ninety_percent_intervals_cover_within_the_binomial_band(rho: float, own: float) -> None:
     # One draw gives one row of each kind, so that the rows of a kind are independent.
-    draws, inside = 100, np.zeros(2)
+    draws, inside = 60, np.zeros(2)
     for seed in range(draws):
         # Of fewer rows hyperparameters that are chosen, not sampled, are too sure: about 0.82 of 40 with own parts.
         table, new = draw(seed, rho, own, cheap_rows=120, trusted_rows=80)
