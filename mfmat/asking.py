@@ -61,7 +61,7 @@ def ask(journal: Journal, records: Records, n: int, budget: float | None) -> pd.
         proposal = propose(records, view, n, budget)
         with journal.writing() as log:
             view.ledger.add(log.events(after=saw))
-            if not _clashes(proposal.entries, view.ledger, records.budget):
+            if not _clashes(proposal.entries, view.ledger, records.settings.budget):
                 round_ = _round(records, view, proposal, saw)
                 number = len(log.rounds()) + 1
                 log.add(replace(round_, id=number, seconds=time.monotonic() - began), _model(view))
@@ -78,19 +78,20 @@ def look(journal: Journal, records: Records, budget: float | None) -> View:
         fitted = any(each.table_sha256 for each in rounds)
         previous = records.model(log) if fitted and stored is None else None
     view = View(ledger, seen, len(rounds))
-    if seen.empty or _shortage(records, ledger, [], _least(ledger.left(records.budget), budget)):
+    if seen.empty or _shortage(records, ledger, [], _least(ledger.left(records.settings.budget), budget)):
         return view
     catalogue = records.catalogue
     chance = learn_chance(catalogue, ledger, seen)
-    surrogate = unpack(stored) if stored else renew(seen, catalogue.settle(seen), records.recipe, previous)
+    surrogate = unpack(stored) if stored else renew(seen, catalogue.settle(seen), records.settings.recipe, previous)
     pool = Pool.read(surrogate.schema, catalogue.pool)
     return replace(view, surrogate=surrogate, new=not stored, chance=chance, pool=pool)
 
 
 def propose(records: Records, view: View, n: int, budget: float | None) -> Proposal:
     """At most n pairs that are neither measured nor asked nor failed, as `suggest` chooses them."""
-    catalogue, ledger, seed = records.catalogue, view.ledger, records.seed + view.rounds + 1
-    limit = _least(ledger.left(records.budget), budget)
+    catalogue, settings, ledger = records.catalogue, records.settings, view.ledger
+    seed = settings.seed + view.rounds + 1
+    limit = _least(ledger.left(settings.budget), budget)
     if note := _shortage(records, ledger, [], limit):
         return Proposal(_laid_out(catalogue, [], ""), [], seed, f"0 of {n}: {note}")
     if view.surrogate is None or view.pool is None:
@@ -100,10 +101,11 @@ def propose(records: Records, view: View, n: int, budget: float | None) -> Propo
             _closing(view.surrogate, view.pool, catalogue, ledger),
             view.pool,
             n,
-            goal=records.goal,
+            goal=settings.acquisition or settings.goal,
             pending=catalogue.asked(ledger.pending.values()),
             budget=limit,
             chance=view.chance,
+            temperature=settings.temperature,
             seed=seed,
         )
     entries = _entries(catalogue, table)
@@ -168,7 +170,7 @@ def _round(records: Records, view: View, proposal: Proposal, saw: int) -> Round:
     return Round(
         id=0,
         time=now(),
-        recipe=json.dumps(records.recipe.config()),
+        recipe=json.dumps(records.settings.recipe.config()),
         seed=proposal.seed,
         table_sha256=digest(view.seen) if view.surrogate else None,
         last_event=saw,

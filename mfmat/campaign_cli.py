@@ -63,6 +63,7 @@ def create(
     budget: Annotated[float | None, typer.Option(help="What all that is asked may cost.")] = None,
     goal: Annotated[Goal, typer.Option(help="Large values, small ones, or to learn the pool.")] = Goal.MAX,
     seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    temperature: Annotated[float, typer.Option(help="0 takes the best; above, draws, with the chance recorded.")] = 0.0,
     recipe: Recipe = None,
 ) -> None:
     """Begin a campaign over a pool of candidates.
@@ -94,6 +95,7 @@ def create(
         budget=budget,
         goal=goal.value,
         seed=seed,
+        temperature=temperature,
     )
     typer.echo(f"created {database}: {len(campaign.pool)} candidates, {len(campaign.seen())} values")
 

@@ -22,6 +22,7 @@ class Standing:
         asked: asks that were not withdrawn.
         pending: the ask that nobody answered yet.
         failure: the newest failure.
+        answered: the newest ask that somebody answered.
         withdrawn: whether the newest ask was taken back.
         told: every value that was ever told or corrected.
         counted: those that count: what was told since the newest correction, and that.
@@ -30,6 +31,7 @@ class Standing:
     asked: int = 0
     pending: Event | None = None
     failure: Event | None = None
+    answered: Event | None = None
     withdrawn: bool = False
     told: list[Event] = field(default_factory=list)
     counted: list[Event] = field(default_factory=list)
@@ -151,6 +153,7 @@ class Ledger:
         else:
             if standing.pending is None:
                 self._costs.append(self.price(event))
+            standing.answered = standing.pending or standing.answered
             standing.pending, standing.withdrawn = None, False
             if event.kind == "failed":
                 standing.failure = event
