@@ -16,6 +16,7 @@ from mfmat.answers import Catalogue
 from mfmat.card import digest
 from mfmat.feasibility import chance_of_success
 from mfmat.frames import plain
+from mfmat.guard import find_turn
 from mfmat.journal import Entry, Journal, Round, now
 from mfmat.ledger import Ledger, Pair
 from mfmat.packing import pack, unpack
@@ -89,25 +90,14 @@ def look(journal: Journal, records: Records, budget: float | None) -> View:
 
 def propose(records: Records, view: View, n: int, budget: float | None) -> Proposal:
     """At most n pairs that are neither measured nor asked nor failed, as `suggest` chooses them."""
-    catalogue, settings, ledger = records.catalogue, records.settings, view.ledger
-    seed = settings.seed + view.rounds + 1
-    limit = _least(ledger.left(settings.budget), budget)
+    catalogue, ledger, seed = records.catalogue, view.ledger, records.settings.seed + view.rounds + 1
+    limit = _least(ledger.left(records.settings.budget), budget)
     if note := _shortage(records, ledger, [], limit):
         return Proposal(_laid_out(catalogue, [], ""), [], seed, f"0 of {n}: {note}")
     if view.surrogate is None or view.pool is None:
         table = _first(catalogue, open_pairs(records, ledger), n, limit)
     else:
-        table = suggest(
-            _closing(view.surrogate, view.pool, catalogue, ledger),
-            view.pool,
-            n,
-            goal=settings.acquisition or settings.goal,
-            pending=catalogue.asked(ledger.pending.values()),
-            budget=limit,
-            chance=view.chance,
-            temperature=settings.temperature,
-            seed=seed,
-        )
+        table = _best(records, view, n, limit, seed=seed)
     entries = _entries(catalogue, table)
     if len(table) == n:
         return Proposal(table, entries, seed, "")
@@ -115,6 +105,30 @@ def propose(records: Records, view: View, n: int, budget: float | None) -> Propo
     why = _shortage(records, ledger, [entry.pair for entry in entries], left)
     why = why or "no other pair tells anything about the target"
     return Proposal(table, entries, seed, f"{len(table)} of {n}: {why}")
+
+
+def _best(records: Records, view: View, n: int, budget: float | None, *, seed: int) -> pd.DataFrame:
+    """What `suggest` chooses, the target first where it is its turn."""
+    assert view.surrogate is not None
+    assert view.pool is not None
+    catalogue, ledger, settings = records.catalogue, view.ledger, records.settings
+    target = catalogue.schema.sources[-1]
+    turn = find_turn(ledger.paid, target, float(catalogue.costs[target].mean()))
+    table = suggest(
+        _closing(view.surrogate, view.pool, catalogue, ledger),
+        view.pool,
+        n,
+        goal=settings.acquisition or settings.goal,
+        pending=catalogue.asked(ledger.pending.values()),
+        budget=budget,
+        chance=view.chance,
+        first=target if turn else None,
+        temperature=settings.temperature,
+        seed=seed,
+    )
+    if turn and not table.empty and table[catalogue.source_column].iloc[0] == target:
+        table["reason"] = [f"{turn}; {table['reason'].iloc[0]}", *table["reason"].iloc[1:]]
+    return table
 
 
 def open_pairs(records: Records, ledger: Ledger) -> list[Pair]:

@@ -38,6 +38,7 @@ class Terms:
         open: pairs that may be chosen (n x m).
         chance: probability that a measurement of each candidate gives a value (n); 1 where None.
         budget: sum of the costs at most; None: unlimited.
+        first: the fidelity of the first pair, where one there is possible; None: any.
         temperature: of the softmax that pairs are drawn by; 0: always the best.
         seed: of those draws.
     """
@@ -46,6 +47,7 @@ class Terms:
     open: Tensor
     chance: Tensor | None = None
     budget: float | None = None
+    first: int | None = None
     temperature: float = 0.0
     seed: int = 0
 
@@ -67,6 +69,8 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
         possible = open_ & (utility > -math.inf) & (terms.costs <= left * (1 + 1e-12))
         if not bool(possible.any()):
             break
+        if terms.first is not None and not chosen and bool(possible[:, terms.first].any()):
+            possible = possible & (torch.arange(prospects.sources) == terms.first)
         rank = torch.where(possible, score + torch.where(terms.costs == 0, FIRST, 0.0), -math.inf).flatten()
         best, probability = _draw(rank, terms.temperature, generator)
         candidate, fidelity = divmod(best, prospects.sources)

@@ -69,7 +69,7 @@ class Ledger:
         self.pairs: dict[Pair, Standing] = {}
         self.last = 0
         self._price = price
-        self._costs: list[float] = []
+        self._paid: dict[int, tuple[str, float]] = {}
         self.add(events)
 
     def add(self, events: Iterable[Event]) -> None:
@@ -84,7 +84,7 @@ class Ledger:
 
         The sum is exact up to one rounding, whatever the order: many small prices must not drift over a budget.
         """
-        return math.fsum(self._costs)
+        return math.fsum(cost for _, cost in self._paid.values())
 
     def left(self, budget: float | None) -> float | None:
         """What may still be spent; None: without limit."""
@@ -99,6 +99,11 @@ class Ledger:
         """The asks that nobody answered yet, the oldest first."""
         found = {pair: standing.pending for pair, standing in self.pairs.items() if standing.pending}
         return dict(sorted(found.items(), key=lambda item: item[1].id))
+
+    @property
+    def paid(self) -> list[tuple[str, float]]:
+        """Source and price of all that `spent` adds up, in order."""
+        return [entry for _, entry in sorted(self._paid.items())]
 
     @property
     def readings(self) -> list[Event]:
@@ -141,10 +146,10 @@ class Ledger:
         if event.kind == "asked":
             standing.pending, standing.withdrawn = event, False
             standing.asked += 1
-            self._costs.append(event.facts["cost"])
+            self._paid[event.id] = event.source, event.facts["cost"]
         elif event.kind == "withdrawn":
             if standing.pending:
-                self._costs.append(-standing.pending.facts["cost"])
+                self._paid.pop(standing.pending.id, None)
                 standing.asked -= 1
             standing.pending, standing.withdrawn = None, True
         elif event.kind == "corrected":
@@ -152,7 +157,7 @@ class Ledger:
             standing.counted = [event]
         else:
             if standing.pending is None:
-                self._costs.append(self.price(event))
+                self._paid[event.id] = event.source, self.price(event)
             standing.answered = standing.pending or standing.answered
             standing.pending, standing.withdrawn = None, False
             if event.kind == "failed":

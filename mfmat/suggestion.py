@@ -33,6 +33,7 @@ def suggest(
     pending: pd.DataFrame | None = None,
     budget: float | None = None,
     chance: pd.Series | None = None,
+    first: str | None = None,
     temperature: float = 0.0,
     seed: int = 0,
     on_error: OnError = "raise",
@@ -56,6 +57,7 @@ def suggest(
         budget: what all pairs together may cost at most.
         chance: for each row of the pool the probability that a measurement there gives a value; the utility is
             multiplied by it.
+        first: the source of the first pair, where it has one to suggest; any unless given.
         temperature: 0 takes the best pair; above, pairs are drawn with probability proportional to
             $score^{1 / temperature}$, which is recorded.
         seed: of those draws, and of whatever an acquisition draws.
@@ -85,6 +87,7 @@ def suggest(
         open=_open(surrogate, known, asked, sources),
         chance=None if chance is None else torch.from_numpy(chance.to_numpy(float)[known.rows]),
         budget=budget,
+        first=None if first is None else schema.fidelity(first),
         temperature=temperature,
         seed=seed,
     )
