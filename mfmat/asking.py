@@ -11,18 +11,21 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from mfmat.answers import Catalogue
 from mfmat.card import digest
 from mfmat.feasibility import chance_of_success
 from mfmat.frames import plain
 from mfmat.guard import find_turn
-from mfmat.journal import Entry, Journal, Round, now
+from mfmat.journal import Entry, Journal, Log, Round, now
 from mfmat.ledger import Ledger, Pair
 from mfmat.packing import pack, unpack
 from mfmat.pool import Pool
+from mfmat.prospects import Prospects
 from mfmat.records import Records
 from mfmat.renewal import renew
+from mfmat.stopping import Outlook
 from mfmat.suggestion import suggest
 from mfmat.surrogate import Surrogate
 
@@ -41,11 +44,12 @@ class View:
     new: bool = False
     chance: pd.Series | None = None
     pool: Pool | None = None
+    outlook: Outlook | None = None
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Pairs to ask for, the seed that they were drawn with, and why they are fewer than were wanted."""
+    """Pairs to ask for, the seed that they were drawn with, and why they are fewer than were wanted, or why to stop."""
 
     table: pd.DataFrame
     entries: list[Entry]
@@ -53,13 +57,15 @@ class Proposal:
     note: str
 
 
-def ask(journal: Journal, records: Records, n: int, budget: float | None) -> pd.DataFrame:
+def ask(journal: Journal, records: Records, n: int, budget: float | None, *, anyway: bool = False) -> pd.DataFrame:
     """The n pairs most worth their price, recorded as asked; see `Campaign.ask`."""
     began = time.monotonic()
     view = look(journal, records, budget)
     while True:
         saw = view.ledger.last
         proposal = propose(records, view, n, budget)
+        if why := _end(records, view, proposal):
+            proposal = _stopped(records, proposal, why, anyway=anyway)
         with journal.writing() as log:
             view.ledger.add(log.events(after=saw))
             if not _clashes(proposal.entries, view.ledger, records.settings.budget):
@@ -78,6 +84,7 @@ def look(journal: Journal, records: Records, budget: float | None) -> View:
         stored = None if seen.empty else log.model(digest(seen))
         fitted = any(each.table_sha256 for each in rounds)
         previous = records.model(log) if fitted and stored is None else None
+        earlier = _earlier(log, records, seen)
     view = View(ledger, seen, len(rounds))
     if seen.empty or _shortage(records, ledger, [], _least(ledger.left(records.settings.budget), budget)):
         return view
@@ -85,7 +92,8 @@ def look(journal: Journal, records: Records, budget: float | None) -> View:
     chance = learn_chance(catalogue, ledger, seen)
     surrogate = unpack(stored) if stored else renew(seen, catalogue.settle(seen), records.settings.recipe, previous)
     pool = Pool.read(surrogate.schema, catalogue.pool)
-    return replace(view, surrogate=surrogate, new=not stored, chance=chance, pool=pool)
+    view = replace(view, surrogate=surrogate, new=not stored, chance=chance, pool=pool)
+    return replace(view, outlook=_outlook(records, view, earlier) if records.settings.stop else None)
 
 
 def propose(records: Records, view: View, n: int, budget: float | None) -> Proposal:
@@ -148,6 +156,56 @@ def _shortage(records: Records, ledger: Ledger, chosen: Collection[Pair], budget
     if budget is not None and cheapest > budget * ROUNDING:
         return f"the cheapest open pair costs {cheapest:g}, and {max(budget, 0.0):g} may be spent"
     return ""
+
+
+def _earlier(log: Log, records: Records, seen: pd.DataFrame) -> list[bytes]:
+    """As many of the models before the one of this table as any rule looks at, the newest first."""
+    memory = max((rule.memory for rule in records.settings.stop), default=0)
+    if not memory or seen.empty:
+        return []
+    tables = dict.fromkeys(each.table_sha256 for each in reversed(log.rounds()) if each.table_sha256)
+    tables.pop(digest(seen), None)
+    return [model for table in list(tables)[:memory] if (model := log.model(table))]
+
+
+def _outlook(records: Records, view: View, earlier: Sequence[bytes]) -> Outlook:
+    """What the rules may know, but for the score."""
+    assert view.surrogate is not None
+    assert view.pool is not None
+    catalogue, surrogate = records.catalogue, view.surrogate
+    target = surrogate.schema.sources[-1]
+    known = _closing(surrogate, view.pool, catalogue, view.ledger).card["seen"][target]
+    prospects = Prospects(surrogate.model, view.pool.X, surrogate.card["best"])
+    maximize, best = records.settings.goal == "max", surrogate.card["best"]
+    return Outlook(
+        mean=prospects.mean,
+        variance=prospects.variance,
+        unknown=view.pool.first & ~torch.isin(view.pool.keys, torch.tensor(known, dtype=torch.long)),
+        maximize=maximize,
+        best=best and best["max" if maximize else "min"],
+        earlier=[_mean(unpack(model), catalogue.pool) for model in earlier],
+    )
+
+
+def _mean(surrogate: Surrogate, pool: pd.DataFrame) -> Tensor:
+    return Prospects(surrogate.model, Pool.read(surrogate.schema, pool).X, surrogate.card["best"]).mean
+
+
+def _end(records: Records, view: View, proposal: Proposal) -> str:
+    """Which rules say that the campaign has done its work, and why; empty where none does."""
+    if view.outlook is None:
+        return ""
+    outlook = replace(view.outlook, score=proposal.table.attrs.get("highest", math.nan))
+    return "; ".join(why for rule in records.settings.stop if (why := rule.explain(outlook)))
+
+
+def _stopped(records: Records, proposal: Proposal, why: str, *, anyway: bool) -> Proposal:
+    """The proposal without its pairs, or with them and the reason not to ask."""
+    if anyway:
+        note = f"; {proposal.note}" if proposal.note else ""
+        return replace(proposal, note=f"asked all the same, though {why}{note}")
+    empty = _laid_out(records.catalogue, [], "")
+    return replace(proposal, table=empty, entries=[], note=f"done: {why}; ask(anyway=True) goes on")
 
 
 def learn_chance(catalogue: Catalogue, ledger: Ledger, seen: pd.DataFrame) -> pd.Series | None:

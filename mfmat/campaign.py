@@ -23,6 +23,7 @@ from mfmat.ledger import Ledger
 from mfmat.records import Records, Settings, check_amount
 from mfmat.schema import Schema
 from mfmat.status import Status, Told
+from mfmat.stopping import Rule
 from mfmat.suggestion import Goal
 from mfmat.surrogate import Surrogate
 
@@ -42,6 +43,7 @@ class Campaign:
         seed: of whatever is drawn.
         temperature: of the softmax that pairs are drawn by; 0: always the best.
         acquisition: what an observation is worth; None: the usual one for the goal.
+        stop: rules by which it ends.
 
     >>> import tempfile, pandas as pd, mfmat as mf
     >>> seen = pd.DataFrame({"x": [0.0, 0.4, 1.0], "y": [0.1, 0.7, 0.3]})
@@ -63,7 +65,7 @@ class Campaign:
         self.schema, self.pool = self._catalogue.schema, self._catalogue.pool
         settings = self._records.settings
         self.recipe, self.budget, self.goal, self.seed = settings.recipe, settings.budget, settings.goal, settings.seed
-        self.temperature, self.acquisition = settings.temperature, settings.acquisition
+        self.temperature, self.acquisition, self.stop = settings.temperature, settings.acquisition, settings.stop
 
     @classmethod
     def create(
@@ -79,6 +81,7 @@ class Campaign:
         seed: int = 0,
         temperature: float = 0.0,
         acquisition: Acquisition | None = None,
+        stop: Sequence[Rule] = (),
         unit: str = "",
     ) -> Self:
         """A new campaign.
@@ -95,13 +98,14 @@ class Campaign:
             temperature: 0 asks for the best pairs; above, pairs are drawn, those of high score more often, and
                 `probabilities()` says how often (see `suggest`).
             acquisition: what an observation is worth; the usual one for the goal unless given.
+            stop: rules by which it ends, next to an exhausted pool or budget: `mfmat.stopping`.
             unit: of the values, where the schema does not say.
 
         Raises:
             CampaignError: the database holds a campaign already, or cannot be reached.
             TableError: a pool or a start table that cannot be read.
-            SchemaError: an unknown goal, a budget or temperature that is none, an acquisition that looks the other way
-                than the goal, a target that is a label.
+            SchemaError: an unknown goal, a budget or temperature that is none, an acquisition or a rule that
+                the goal does not go with, a target that is a label.
         """
         settings = Settings(
             recipe=recipe or Auto(),
@@ -110,6 +114,7 @@ class Campaign:
             seed=seed,
             temperature=temperature,
             acquisition=acquisition,
+            stop=tuple(stop),
         )
         schema = replace(schema, unit=schema.unit or unit)
         if schema.sources[-1] in (schema.kinds or {}):
@@ -159,7 +164,7 @@ class Campaign:
         tables = {"pool": self.pool, "seen": self.seen(), "events": self.history()}
         return campaign_files.write(self._journal, folder, tables)
 
-    def ask(self, n: int = 1, *, budget: float | None = None) -> pd.DataFrame:
+    def ask(self, n: int = 1, *, budget: float | None = None, anyway: bool = False) -> pd.DataFrame:
         """The n pairs most worth their price, which from now on are pending.
 
         The model is fitted and the pairs are chosen without holding anybody up; where another process has asked for
@@ -168,6 +173,7 @@ class Campaign:
         Args:
             n: pairs wanted; fewer come back where no more are open or the budget is short, and `status()` says why.
             budget: what this call may spend at most.
+            anyway: ask also where a rule of `stop` says that the campaign has done its work.
 
         Returns:
             The pool's columns, the source column, `score`, `cost` and `reason`; the pool's index. Filled in with
@@ -181,7 +187,7 @@ class Campaign:
         if n < 1:
             raise SchemaError(f"n={n!r}", expected="1 or more", fix="ask(1)")
         check_amount("budget", budget)
-        return ask(self._journal, self._records, n, budget)
+        return ask(self._journal, self._records, n, budget, anyway=anyway)
 
     def tell(self, table: pd.DataFrame, *, again: bool = False) -> Told:
         """Record what was measured: all of the table or, where anything in it is wrong, nothing.

@@ -14,10 +14,18 @@ from mfmat.prospects import Prospects
 FIRST = 1e9
 """What lifts the score of pairs that cost nothing above all that have a price."""
 
+ROUNDING = 1 + 1e-12
+"""A sum of prices that add up to the budget must not miss it by rounding."""
+
 
 @dataclass(frozen=True)
 class Choice:
-    """One pair that was chosen, what it was preferred to, and how likely it was to be chosen."""
+    """One pair that was chosen, what it was preferred to, and how likely it was to be chosen.
+
+    Attributes:
+        scores: of its candidate in each source; NaN where it is not open.
+        highest: the highest score of any pair then.
+    """
 
     candidate: int
     fidelity: int
@@ -26,6 +34,7 @@ class Choice:
     score: float
     tells: float
     scores: tuple[float, ...]
+    highest: float
     probability: float
 
 
@@ -65,8 +74,8 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
     while len(chosen) < n:
         utility = _utility(prospects, acquisition, terms)
         score = utility - torch.where(terms.costs == 0, 0.0, terms.costs.log())
-        # A sum of prices that add up to the budget must not miss it by rounding.
-        possible = open_ & (utility > -math.inf) & (terms.costs <= left * (1 + 1e-12))
+        affordable = open_ & (terms.costs <= left * ROUNDING)
+        possible = affordable & (utility > -math.inf)
         if not bool(possible.any()):
             break
         if terms.first is not None and not chosen and bool(possible[:, terms.first].any()):
@@ -84,6 +93,7 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
             score=math.exp(score[where]),
             tells=float(prospects.tells[where]),
             scores=tuple(scores),
+            highest=float(score[affordable].max().exp()),
             probability=probability,
         )
         chosen.append(choice)

@@ -20,6 +20,7 @@ from mfmat.learner import Learner
 from mfmat.ledger import Ledger, Pair
 from mfmat.packing import unpack
 from mfmat.schema import Schema
+from mfmat.stopping import Rule
 from mfmat.suggestion import Goal
 from mfmat.surrogate import Surrogate
 
@@ -35,9 +36,11 @@ class Settings:
         seed: of whatever is drawn.
         temperature: of the softmax that pairs are drawn by; 0: always the best.
         acquisition: what an observation is worth; None: the usual one for the goal.
+        stop: rules by which it ends.
 
     Raises:
-        SchemaError: an unknown goal, a budget or a temperature that is none, an acquisition that looks the other way.
+        SchemaError: an unknown goal, a budget or a temperature that is none, an acquisition that looks the other way,
+            a rule about the best candidates where none are looked for.
     """
 
     recipe: Learner
@@ -46,6 +49,7 @@ class Settings:
     seed: int
     temperature: float = 0.0
     acquisition: Acquisition | None = None
+    stop: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("goal", self.goal, get_args(Goal))
@@ -59,10 +63,18 @@ class Settings:
                 fix=f"goal={'max' if upward else 'min'!r}, or maximize={not upward}",
             )
 
+        if self.goal == "learn" and (wrong := [rule for rule in self.stop if rule.ranks]):
+            raise SchemaError(
+                f"{wrong[0]!r} where the goal is to learn",
+                expected="a rule that is not about the best candidates",
+                fix="LowScore(threshold), or another goal",
+            )
+
     def config(self) -> dict[str, Any]:
         """These settings as JSON."""
         values = {"recipe": self.recipe, "acquisition": self.acquisition}
-        return {**vars(self), **{name: value and value.config() for name, value in values.items()}}
+        settled = {name: value and value.config() for name, value in values.items()}
+        return {**vars(self), **settled, "stop": [rule.config() for rule in self.stop]}
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
@@ -75,6 +87,7 @@ class Settings:
             seed=config["seed"],
             temperature=config.get("temperature", 0.0),
             acquisition=acquisition and Acquisition.of(acquisition),
+            stop=tuple(Rule.of(rule) for rule in config.get("stop", [])),
         )
 
 

@@ -65,7 +65,8 @@ def suggest(
 
     Returns:
         The pool's columns, the source column, and `score` (utility per unit of cost), `cost`, `reason`;
-        `attrs["probability"]` has the probability with which each row was chosen.
+        `attrs["probability"]` has the probability with which each row was chosen, `attrs["highest"]` the highest
+        score of all pairs before the first was.
 
     Raises:
         TableError: an empty pool, a missing column, or cells that cannot be read.
@@ -145,6 +146,7 @@ def _table(surrogate: Surrogate, pool: Pool, choices: Sequence[Choice], meanings
     table["cost"] = [choice.cost for choice in choices]
     table["reason"] = reasons
     table.attrs["probability"] = [choice.probability for choice in choices]
+    table.attrs["highest"] = choices[0].highest if choices else math.nan
     return table
 
 
