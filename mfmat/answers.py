@@ -76,6 +76,32 @@ class Catalogue:
         column = self.costs[source].to_numpy()
         return float(column.mean() if place is None else column[place])
 
+    def check(self) -> None:
+        """Nothing, for a pool that can be asked about.
+
+        Raises:
+            TableError: no rows, a missing column, one that an asked table gives a meaning of its own, labels that are
+                not one for each candidate, or cells that cannot be read.
+        """
+        pool = self.pool
+        if pool.empty:
+            raise TableError("an empty pool", expected="at least one candidate", fix="check the filter before it")
+        check_columns(pool, self.columns, "a pool")
+        if taken := [name for name in (self.schema.value, self.source_column, *COMPUTED) if name in pool.columns]:
+            raise TableError(
+                f"a pool with the column {taken[0]!r}, which an asked table gives a meaning of its own",
+                expected=f"a pool without {', '.join(map(repr, taken))}",
+                fix=f"pool.drop(columns={taken}), or rename it",
+            )
+        check_columns(pool, pool.columns.tolist(), "a pool")
+        if isinstance(pool.index, pd.MultiIndex) or not pool.index.is_unique:
+            raise TableError(
+                "a pool with several index levels, or the same label twice",
+                expected="one label for each candidate",
+                fix="pool.reset_index(drop=True)",
+            )
+        self.recognise(pool)
+
     def settle(self, *others: pd.DataFrame) -> Schema:
         """The schema with the levels of its categories, those of the pool and of other tables."""
         columns = [column for featurizer in self.schema.featurizers for column in featurizer.columns]

@@ -11,17 +11,21 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from mfmat.answers import Catalogue
 from mfmat.card import digest
 from mfmat.feasibility import chance_of_success
 from mfmat.frames import plain
-from mfmat.journal import Entry, Journal, Round, now
+from mfmat.guard import find_turn
+from mfmat.journal import Entry, Journal, Log, Round, now
 from mfmat.ledger import Ledger, Pair
 from mfmat.packing import pack, unpack
 from mfmat.pool import Pool
+from mfmat.prospects import Prospects
 from mfmat.records import Records
 from mfmat.renewal import renew
+from mfmat.stopping import Outlook
 from mfmat.suggestion import suggest
 from mfmat.surrogate import Surrogate
 
@@ -40,11 +44,12 @@ class View:
     new: bool = False
     chance: pd.Series | None = None
     pool: Pool | None = None
+    outlook: Outlook | None = None
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Pairs to ask for, the seed that they were drawn with, and why they are fewer than were wanted."""
+    """Pairs to ask for, the seed that they were drawn with, and why they are fewer than were wanted, or why to stop."""
 
     table: pd.DataFrame
     entries: list[Entry]
@@ -52,16 +57,18 @@ class Proposal:
     note: str
 
 
-def ask(journal: Journal, records: Records, n: int, budget: float | None) -> pd.DataFrame:
+def ask(journal: Journal, records: Records, n: int, budget: float | None, *, anyway: bool = False) -> pd.DataFrame:
     """The n pairs most worth their price, recorded as asked; see `Campaign.ask`."""
     began = time.monotonic()
     view = look(journal, records, budget)
     while True:
         saw = view.ledger.last
         proposal = propose(records, view, n, budget)
+        if why := _end(records, view, proposal):
+            proposal = _stopped(records, proposal, why, anyway=anyway)
         with journal.writing() as log:
             view.ledger.add(log.events(after=saw))
-            if not _clashes(proposal.entries, view.ledger, records.budget):
+            if not _clashes(proposal.entries, view.ledger, records.settings.budget):
                 round_ = _round(records, view, proposal, saw)
                 number = len(log.rounds()) + 1
                 log.add(replace(round_, id=number, seconds=time.monotonic() - began), _model(view))
@@ -77,35 +84,28 @@ def look(journal: Journal, records: Records, budget: float | None) -> View:
         stored = None if seen.empty else log.model(digest(seen))
         fitted = any(each.table_sha256 for each in rounds)
         previous = records.model(log) if fitted and stored is None else None
+        earlier = _earlier(log, records, seen)
     view = View(ledger, seen, len(rounds))
-    if seen.empty or _shortage(records, ledger, [], _least(ledger.left(records.budget), budget)):
+    if seen.empty or _shortage(records, ledger, [], _least(ledger.left(records.settings.budget), budget)):
         return view
     catalogue = records.catalogue
     chance = learn_chance(catalogue, ledger, seen)
-    surrogate = unpack(stored) if stored else renew(seen, catalogue.settle(seen), records.recipe, previous)
+    surrogate = unpack(stored) if stored else renew(seen, catalogue.settle(seen), records.settings.recipe, previous)
     pool = Pool.read(surrogate.schema, catalogue.pool)
-    return replace(view, surrogate=surrogate, new=not stored, chance=chance, pool=pool)
+    view = replace(view, surrogate=surrogate, new=not stored, chance=chance, pool=pool)
+    return replace(view, outlook=_outlook(records, view, earlier) if records.settings.stop else None)
 
 
 def propose(records: Records, view: View, n: int, budget: float | None) -> Proposal:
     """At most n pairs that are neither measured nor asked nor failed, as `suggest` chooses them."""
-    catalogue, ledger, seed = records.catalogue, view.ledger, records.seed + view.rounds + 1
-    limit = _least(ledger.left(records.budget), budget)
+    catalogue, ledger, seed = records.catalogue, view.ledger, records.settings.seed + view.rounds + 1
+    limit = _least(ledger.left(records.settings.budget), budget)
     if note := _shortage(records, ledger, [], limit):
         return Proposal(_laid_out(catalogue, [], ""), [], seed, f"0 of {n}: {note}")
     if view.surrogate is None or view.pool is None:
         table = _first(catalogue, open_pairs(records, ledger), n, limit)
     else:
-        table = suggest(
-            _closing(view.surrogate, view.pool, catalogue, ledger),
-            view.pool,
-            n,
-            goal=records.goal,
-            pending=catalogue.asked(ledger.pending.values()),
-            budget=limit,
-            chance=view.chance,
-            seed=seed,
-        )
+        table = _best(records, view, n, limit, seed=seed)
     entries = _entries(catalogue, table)
     if len(table) == n:
         return Proposal(table, entries, seed, "")
@@ -113,6 +113,30 @@ def propose(records: Records, view: View, n: int, budget: float | None) -> Propo
     why = _shortage(records, ledger, [entry.pair for entry in entries], left)
     why = why or "no other pair tells anything about the target"
     return Proposal(table, entries, seed, f"{len(table)} of {n}: {why}")
+
+
+def _best(records: Records, view: View, n: int, budget: float | None, *, seed: int) -> pd.DataFrame:
+    """What `suggest` chooses, the target first where it is its turn."""
+    assert view.surrogate is not None
+    assert view.pool is not None
+    catalogue, ledger, settings = records.catalogue, view.ledger, records.settings
+    target = catalogue.schema.sources[-1]
+    turn = find_turn(ledger.paid, target, float(catalogue.costs[target].mean()))
+    table = suggest(
+        _closing(view.surrogate, view.pool, catalogue, ledger),
+        view.pool,
+        n,
+        goal=settings.acquisition or settings.goal,
+        pending=catalogue.asked(ledger.pending.values()),
+        budget=budget,
+        chance=view.chance,
+        first=target if turn else None,
+        temperature=settings.temperature,
+        seed=seed,
+    )
+    if turn and not table.empty and table[catalogue.source_column].iloc[0] == target:
+        table["reason"] = [f"{turn}; {table['reason'].iloc[0]}", *table["reason"].iloc[1:]]
+    return table
 
 
 def open_pairs(records: Records, ledger: Ledger) -> list[Pair]:
@@ -132,6 +156,56 @@ def _shortage(records: Records, ledger: Ledger, chosen: Collection[Pair], budget
     if budget is not None and cheapest > budget * ROUNDING:
         return f"the cheapest open pair costs {cheapest:g}, and {max(budget, 0.0):g} may be spent"
     return ""
+
+
+def _earlier(log: Log, records: Records, seen: pd.DataFrame) -> list[bytes]:
+    """As many of the models before the one of this table as any rule looks at, the newest first."""
+    memory = max((rule.memory for rule in records.settings.stop), default=0)
+    if not memory or seen.empty:
+        return []
+    tables = dict.fromkeys(each.table_sha256 for each in reversed(log.rounds()) if each.table_sha256)
+    tables.pop(digest(seen), None)
+    return [model for table in list(tables)[:memory] if (model := log.model(table))]
+
+
+def _outlook(records: Records, view: View, earlier: Sequence[bytes]) -> Outlook:
+    """What the rules may know, but for the score."""
+    assert view.surrogate is not None
+    assert view.pool is not None
+    catalogue, surrogate = records.catalogue, view.surrogate
+    target = surrogate.schema.sources[-1]
+    known = _closing(surrogate, view.pool, catalogue, view.ledger).card["seen"][target]
+    prospects = Prospects(surrogate.model, view.pool.X, surrogate.card["best"])
+    maximize, best = records.settings.goal == "max", surrogate.card["best"]
+    return Outlook(
+        mean=prospects.mean,
+        variance=prospects.variance,
+        unknown=view.pool.first & ~torch.isin(view.pool.keys, torch.tensor(known, dtype=torch.long)),
+        maximize=maximize,
+        best=best and best["max" if maximize else "min"],
+        earlier=[_mean(unpack(model), catalogue.pool) for model in earlier],
+    )
+
+
+def _mean(surrogate: Surrogate, pool: pd.DataFrame) -> Tensor:
+    return Prospects(surrogate.model, Pool.read(surrogate.schema, pool).X, surrogate.card["best"]).mean
+
+
+def _end(records: Records, view: View, proposal: Proposal) -> str:
+    """Which rules say that the campaign has done its work, and why; empty where none does."""
+    if view.outlook is None:
+        return ""
+    outlook = replace(view.outlook, score=proposal.table.attrs.get("highest", math.nan))
+    return "; ".join(why for rule in records.settings.stop if (why := rule.explain(outlook)))
+
+
+def _stopped(records: Records, proposal: Proposal, why: str, *, anyway: bool) -> Proposal:
+    """The proposal without its pairs, or with them and the reason not to ask."""
+    if anyway:
+        note = f"; {proposal.note}" if proposal.note else ""
+        return replace(proposal, note=f"asked all the same, though {why}{note}")
+    empty = _laid_out(records.catalogue, [], "")
+    return replace(proposal, table=empty, entries=[], note=f"done: {why}; ask(anyway=True) goes on")
 
 
 def learn_chance(catalogue: Catalogue, ledger: Ledger, seen: pd.DataFrame) -> pd.Series | None:
@@ -168,7 +242,7 @@ def _round(records: Records, view: View, proposal: Proposal, saw: int) -> Round:
     return Round(
         id=0,
         time=now(),
-        recipe=json.dumps(records.recipe.config()),
+        recipe=json.dumps(records.settings.recipe.config()),
         seed=proposal.seed,
         table_sha256=digest(view.seen) if view.surrogate else None,
         last_event=saw,

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, get_args
+from typing import Self
 
 import pandas as pd
 
 from mfmat import campaign_files
-from mfmat.answers import COMPUTED, Catalogue, check_columns
+from mfmat.acquisitions import Acquisition
+from mfmat.answers import Catalogue
 from mfmat.asking import ask
 from mfmat.auto import Auto
-from mfmat.errors import SchemaError, TableError, check_choice
+from mfmat.errors import SchemaError, TableError
 from mfmat.frames import text_digest, write_frame
 from mfmat.journal import Entry, Event, Head, Journal, now
 from mfmat.learner import Learner
 from mfmat.ledger import Ledger
-from mfmat.records import Records
+from mfmat.records import Records, Settings, check_amount
 from mfmat.schema import Schema
 from mfmat.status import Status, Told
+from mfmat.stopping import Rule
 from mfmat.suggestion import Goal
 from mfmat.surrogate import Surrogate
 
@@ -40,6 +41,9 @@ class Campaign:
         budget: what all that is asked may cost; None: without limit.
         goal: `"max"`, `"min"` or `"learn"`.
         seed: of whatever is drawn.
+        temperature: of the softmax that pairs are drawn by; 0: always the best.
+        acquisition: what an observation is worth; None: the usual one for the goal.
+        stop: rules by which it ends.
 
     >>> import tempfile, pandas as pd, mfmat as mf
     >>> seen = pd.DataFrame({"x": [0.0, 0.4, 1.0], "y": [0.1, 0.7, 0.3]})
@@ -59,8 +63,9 @@ class Campaign:
         self._records = Records.of(journal)
         self._catalogue = self._records.catalogue
         self.schema, self.pool = self._catalogue.schema, self._catalogue.pool
-        self.recipe, self.budget = self._records.recipe, self._records.budget
-        self.goal, self.seed = self._records.goal, self._records.seed
+        settings = self._records.settings
+        self.recipe, self.budget, self.goal, self.seed = settings.recipe, settings.budget, settings.goal, settings.seed
+        self.temperature, self.acquisition, self.stop = settings.temperature, settings.acquisition, settings.stop
 
     @classmethod
     def create(
@@ -74,6 +79,9 @@ class Campaign:
         budget: float | None = None,
         goal: Goal = "max",
         seed: int = 0,
+        temperature: float = 0.0,
+        acquisition: Acquisition | None = None,
+        stop: Sequence[Rule] = (),
         unit: str = "",
     ) -> Self:
         """A new campaign.
@@ -87,30 +95,40 @@ class Campaign:
             budget: what all that is asked may cost; without limit unless given.
             goal: `"max"`, `"min"` or `"learn"`.
             seed: of whatever is drawn.
+            temperature: 0 asks for the best pairs; above, pairs are drawn, those of high score more often, and
+                `probabilities()` says how often (see `suggest`).
+            acquisition: what an observation is worth; the usual one for the goal unless given.
+            stop: rules by which it ends, next to an exhausted pool or budget: `mfmat.stopping`.
             unit: of the values, where the schema does not say.
 
         Raises:
             CampaignError: the database holds a campaign already, or cannot be reached.
             TableError: a pool or a start table that cannot be read.
-            SchemaError: an unknown goal, a budget that is no price, a target that is a label.
+            SchemaError: an unknown goal, a budget or temperature that is none, an acquisition or a rule that
+                the goal does not go with, a target that is a label.
         """
-        check_choice("goal", goal, get_args(Goal))
-        _check_price("budget", budget)
+        settings = Settings(
+            recipe=recipe or Auto(),
+            budget=budget,
+            goal=goal,
+            seed=seed,
+            temperature=temperature,
+            acquisition=acquisition,
+            stop=tuple(stop),
+        )
         schema = replace(schema, unit=schema.unit or unit)
         if schema.sources[-1] in (schema.kinds or {}):
             raise SchemaError(
                 f"a campaign for the label {schema.sources[-1]!r}", expected="a target of values", fix="another target"
             )
-        _check_pool(schema, pool)
+        Catalogue(schema, pool).check()
         if seen is not None and not seen.empty:
             schema.data(seen)
-        recipe = recipe or Auto()
-        facts = {"schema": schema.config(), "recipe": recipe.config(), "budget": budget, "goal": goal, "seed": seed}
         text = write_frame(pool)
         start = None if seen is None or seen.empty else write_frame(seen)
         head = Head(
             created=now(),
-            facts=json.dumps(facts, allow_nan=False),
+            facts=json.dumps({"schema": schema.config(), **settings.config()}, allow_nan=False),
             pool=text,
             pool_sha256=text_digest(text),
             start=start,
@@ -146,7 +164,7 @@ class Campaign:
         tables = {"pool": self.pool, "seen": self.seen(), "events": self.history()}
         return campaign_files.write(self._journal, folder, tables)
 
-    def ask(self, n: int = 1, *, budget: float | None = None) -> pd.DataFrame:
+    def ask(self, n: int = 1, *, budget: float | None = None, anyway: bool = False) -> pd.DataFrame:
         """The n pairs most worth their price, which from now on are pending.
 
         The model is fitted and the pairs are chosen without holding anybody up; where another process has asked for
@@ -155,6 +173,7 @@ class Campaign:
         Args:
             n: pairs wanted; fewer come back where no more are open or the budget is short, and `status()` says why.
             budget: what this call may spend at most.
+            anyway: ask also where a rule of `stop` says that the campaign has done its work.
 
         Returns:
             The pool's columns, the source column, `score`, `cost` and `reason`; the pool's index. Filled in with
@@ -167,8 +186,8 @@ class Campaign:
         """
         if n < 1:
             raise SchemaError(f"n={n!r}", expected="1 or more", fix="ask(1)")
-        _check_price("budget", budget)
-        return ask(self._journal, self._records, n, budget)
+        check_amount("budget", budget)
+        return ask(self._journal, self._records, n, budget, anyway=anyway)
 
     def tell(self, table: pd.DataFrame, *, again: bool = False) -> Told:
         """Record what was measured: all of the table or, where anything in it is wrong, nothing.
@@ -271,6 +290,18 @@ class Campaign:
         with self._journal.reading() as log:
             return self._records.seen(self._records.ledger(log))
 
+    def probabilities(self) -> pd.Series:
+        """The probability with which each row of `seen()` was chosen; NaN where it was no model's choice.
+
+        At temperature 0 it is 1. Above, its inverse, times that of an even draw, is a row's weight for
+        `Conformal(weights=...)` (Fannjiang et al. 2022, doi:10.1073/pnas.2204569119): a pair of a batch has the
+        probability that it was drawn with from what those before it had left.
+        """
+        with self._journal.reading() as log:
+            ledger = self._records.ledger(log)
+            index = self._records.seen(ledger).index
+            return pd.Series(self._records.probabilities(log, ledger), index=index, name="probability", dtype=float)
+
     def pending(self) -> pd.DataFrame:
         """What is asked and not yet told, the oldest first, as `ask` gave it."""
         with self._journal.reading() as log:
@@ -341,29 +372,3 @@ def _refuse(entries: Sequence[Entry], what: str, fix: str) -> None:
             expected="other rows; nothing of the table was recorded",
             fix=fix,
         )
-
-
-def _check_price(option: str, value: float | None) -> None:
-    if value is not None and (isinstance(value, bool) or not math.isfinite(value) or value < 0):
-        raise SchemaError(f"{option}={value!r}", expected="a finite price of 0 or more", fix=f"{option}=100.0, or None")
-
-
-def _check_pool(schema: Schema, pool: pd.DataFrame) -> None:
-    catalogue = Catalogue(schema, pool)
-    if pool.empty:
-        raise TableError("an empty pool", expected="at least one candidate", fix="check the filter before it")
-    check_columns(pool, catalogue.columns, "a pool")
-    if taken := [name for name in (schema.value, catalogue.source_column, *COMPUTED) if name in pool.columns]:
-        raise TableError(
-            f"a pool with the column {taken[0]!r}, which an asked table gives a meaning of its own",
-            expected=f"a pool without {', '.join(map(repr, taken))}",
-            fix=f"pool.drop(columns={taken}), or rename it",
-        )
-    check_columns(pool, pool.columns.tolist(), "a pool")
-    if isinstance(pool.index, pd.MultiIndex) or not pool.index.is_unique:
-        raise TableError(
-            "a pool with several index levels, or the same label twice",
-            expected="one label for each candidate",
-            fix="pool.reset_index(drop=True)",
-        )
-    catalogue.recognise(pool)

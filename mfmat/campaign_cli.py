@@ -26,6 +26,7 @@ from mfmat.shell import (
     make_inputs,
     read_price,
     read_recipe,
+    read_rule,
     read_table,
     write_table,
 )
@@ -63,6 +64,8 @@ def create(
     budget: Annotated[float | None, typer.Option(help="What all that is asked may cost.")] = None,
     goal: Annotated[Goal, typer.Option(help="Large values, small ones, or to learn the pool.")] = Goal.MAX,
     seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    temperature: Annotated[float, typer.Option(help="0 takes the best; above, draws, with the chance recorded.")] = 0.0,
+    stop: Annotated[list[str] | None, typer.Option(help="A rule to end by, as JSON (repeat).")] = None,
     recipe: Recipe = None,
 ) -> None:
     """Begin a campaign over a pool of candidates.
@@ -94,6 +97,8 @@ def create(
         budget=budget,
         goal=goal.value,
         seed=seed,
+        temperature=temperature,
+        stop=[read_rule(text) for text in stop or []],
     )
     typer.echo(f"created {database}: {len(campaign.pool)} candidates, {len(campaign.seen())} values")
 
@@ -103,6 +108,7 @@ def ask(
     database: Database,
     n: Annotated[int, typer.Option("-n", help="Pairs wanted.")] = 1,
     budget: Annotated[float | None, typer.Option(help="What this call may spend at most.")] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Also where a rule says that all is done.")] = False,
     out: Out = None,
 ) -> None:
     """The pairs to measure next, with an empty column to fill in.
@@ -112,7 +118,7 @@ def ask(
     from mfmat.campaign import Campaign
 
     campaign = Campaign.open(database)
-    write_table(campaign.ask(n, budget=budget).assign(**{campaign.schema.value: ""}), out)
+    write_table(campaign.ask(n, budget=budget, anyway=anyway).assign(**{campaign.schema.value: ""}), out)
     if note := campaign.status().note:
         typer.echo(note, err=True)
 

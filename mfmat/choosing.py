@@ -14,10 +14,18 @@ from mfmat.prospects import Prospects
 FIRST = 1e9
 """What lifts the score of pairs that cost nothing above all that have a price."""
 
+ROUNDING = 1 + 1e-12
+"""A sum of prices that add up to the budget must not miss it by rounding."""
+
 
 @dataclass(frozen=True)
 class Choice:
-    """One pair that was chosen, what it was preferred to, and how likely it was to be chosen."""
+    """One pair that was chosen, what it was preferred to, and how likely it was to be chosen.
+
+    Attributes:
+        scores: of its candidate in each source; NaN where it is not open.
+        highest: the highest score of any pair then.
+    """
 
     candidate: int
     fidelity: int
@@ -26,6 +34,7 @@ class Choice:
     score: float
     tells: float
     scores: tuple[float, ...]
+    highest: float
     probability: float
 
 
@@ -38,6 +47,7 @@ class Terms:
         open: pairs that may be chosen (n x m).
         chance: probability that a measurement of each candidate gives a value (n); 1 where None.
         budget: sum of the costs at most; None: unlimited.
+        first: the fidelity of the first pair, where one there is possible; None: any.
         temperature: of the softmax that pairs are drawn by; 0: always the best.
         seed: of those draws.
     """
@@ -46,6 +56,7 @@ class Terms:
     open: Tensor
     chance: Tensor | None = None
     budget: float | None = None
+    first: int | None = None
     temperature: float = 0.0
     seed: int = 0
 
@@ -63,10 +74,12 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
     while len(chosen) < n:
         utility = _utility(prospects, acquisition, terms)
         score = utility - torch.where(terms.costs == 0, 0.0, terms.costs.log())
-        # A sum of prices that add up to the budget must not miss it by rounding.
-        possible = open_ & (utility > -math.inf) & (terms.costs <= left * (1 + 1e-12))
+        affordable = open_ & (terms.costs <= left * ROUNDING)
+        possible = affordable & (utility > -math.inf)
         if not bool(possible.any()):
             break
+        if terms.first is not None and not chosen and bool(possible[:, terms.first].any()):
+            possible = possible & (torch.arange(prospects.sources) == terms.first)
         rank = torch.where(possible, score + torch.where(terms.costs == 0, FIRST, 0.0), -math.inf).flatten()
         best, probability = _draw(rank, terms.temperature, generator)
         candidate, fidelity = divmod(best, prospects.sources)
@@ -80,6 +93,7 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
             score=math.exp(score[where]),
             tells=float(prospects.tells[where]),
             scores=tuple(scores),
+            highest=float(score[affordable].max().exp()),
             probability=probability,
         )
         chosen.append(choice)

@@ -22,6 +22,7 @@ class Standing:
         asked: asks that were not withdrawn.
         pending: the ask that nobody answered yet.
         failure: the newest failure.
+        answered: the newest ask that somebody answered.
         withdrawn: whether the newest ask was taken back.
         told: every value that was ever told or corrected.
         counted: those that count: what was told since the newest correction, and that.
@@ -30,6 +31,7 @@ class Standing:
     asked: int = 0
     pending: Event | None = None
     failure: Event | None = None
+    answered: Event | None = None
     withdrawn: bool = False
     told: list[Event] = field(default_factory=list)
     counted: list[Event] = field(default_factory=list)
@@ -67,7 +69,7 @@ class Ledger:
         self.pairs: dict[Pair, Standing] = {}
         self.last = 0
         self._price = price
-        self._costs: list[float] = []
+        self._paid: dict[int, tuple[str, float]] = {}
         self.add(events)
 
     def add(self, events: Iterable[Event]) -> None:
@@ -82,7 +84,7 @@ class Ledger:
 
         The sum is exact up to one rounding, whatever the order: many small prices must not drift over a budget.
         """
-        return math.fsum(self._costs)
+        return math.fsum(cost for _, cost in self._paid.values())
 
     def left(self, budget: float | None) -> float | None:
         """What may still be spent; None: without limit."""
@@ -97,6 +99,11 @@ class Ledger:
         """The asks that nobody answered yet, the oldest first."""
         found = {pair: standing.pending for pair, standing in self.pairs.items() if standing.pending}
         return dict(sorted(found.items(), key=lambda item: item[1].id))
+
+    @property
+    def paid(self) -> list[tuple[str, float]]:
+        """Source and price of all that `spent` adds up, in order."""
+        return [entry for _, entry in sorted(self._paid.items())]
 
     @property
     def readings(self) -> list[Event]:
@@ -139,10 +146,10 @@ class Ledger:
         if event.kind == "asked":
             standing.pending, standing.withdrawn = event, False
             standing.asked += 1
-            self._costs.append(event.facts["cost"])
+            self._paid[event.id] = event.source, event.facts["cost"]
         elif event.kind == "withdrawn":
             if standing.pending:
-                self._costs.append(-standing.pending.facts["cost"])
+                self._paid.pop(standing.pending.id, None)
                 standing.asked -= 1
             standing.pending, standing.withdrawn = None, True
         elif event.kind == "corrected":
@@ -150,7 +157,8 @@ class Ledger:
             standing.counted = [event]
         else:
             if standing.pending is None:
-                self._costs.append(self.price(event))
+                self._paid[event.id] = event.source, self.price(event)
+            standing.answered = standing.pending or standing.answered
             standing.pending, standing.withdrawn = None, False
             if event.kind == "failed":
                 standing.failure = event

@@ -14,6 +14,7 @@ import torch
 from mfmat.auto import Auto
 from mfmat.errors import SchemaError
 from mfmat.experts import GP
+from mfmat.guard import find_turn
 from mfmat.learner import Learner
 from mfmat.renewal import renew
 from mfmat.schema import Schema
@@ -87,7 +88,7 @@ class Policy(Value, ABC):
 
 @dataclass(frozen=True)
 class Ask(Policy, kind="ask"):
-    """The policy of asking `suggest`, with a surrogate renewed before each ask (`renew`).
+    """The policy of asking `suggest`, with a surrogate renewed before each ask (`renew`), the target in its turn.
 
     Args:
         recipe: what is fitted; `Auto()` unless given.
@@ -114,7 +115,8 @@ class Ask(Policy, kind="ask"):
         """See `Policy.ask`."""
         seen, schema = restrict(situation, self.sources)
         surrogate = renew(seen, schema, self.recipe, previous.surrogate if previous else None)
-        chosen = suggest(_closed(surrogate, situation), situation.pool, n, goal=self.goal or situation.goal)
+        closed, goal = _closed(surrogate, situation), self.goal or situation.goal
+        chosen = suggest(closed, situation.pool, n, goal=goal, first=_first(seen, schema))
         named = zip(chosen.index, chosen[schema.source or "source"], strict=True)
         return Answer([(int(row), str(source)) for row, source in named], surrogate)
 
@@ -178,6 +180,15 @@ def restrict(situation: Situation, sources: Sequence[str] | None) -> tuple[pd.Da
     kinds = {name: kind for name, kind in (schema.kinds or {}).items() if name in sources}
     rows = seen[seen[schema.source].astype(str).isin(sources)]
     return rows, replace(schema, costs=costs, target=None, kinds=kinds)
+
+
+def _first(seen: pd.DataFrame, schema: Schema) -> str | None:
+    """The target, where it is its turn, as in a campaign."""
+    if schema.source is None:
+        return None
+    target, prices = schema.sources[-1], schema.prices
+    history = ((name, prices[name]) for name in seen[schema.source].astype(str))
+    return target if find_turn(history, target, prices[target]) else None
 
 
 def _closed(surrogate: Surrogate, situation: Situation) -> Surrogate:

@@ -3,39 +3,107 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Self, get_args
 
 import pandas as pd
 
+from mfmat.acquisitions import Acquisition
 from mfmat.answers import Catalogue
-from mfmat.errors import SchemaError
+from mfmat.errors import SchemaError, check_choice
 from mfmat.frames import read_frame
 from mfmat.journal import Journal, Log
 from mfmat.learner import Learner
 from mfmat.ledger import Ledger, Pair
 from mfmat.packing import unpack
 from mfmat.schema import Schema
+from mfmat.stopping import Rule
 from mfmat.suggestion import Goal
 from mfmat.surrogate import Surrogate
 
 
-@dataclass(frozen=True)
-class Records:
-    """The settings of a campaign, and how its events are read.
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a campaign was created with, next to its pool and what was measured before.
 
     Attributes:
-        catalogue: the pool and the schema.
-        start: what was measured before it began; None: nothing.
-        recipe, budget, goal, seed: as it was created with.
+        recipe: what is fitted.
+        budget: what all that is asked may cost; None: without limit.
+        goal: `"max"`, `"min"` or `"learn"`.
+        seed: of whatever is drawn.
+        temperature: of the softmax that pairs are drawn by; 0: always the best.
+        acquisition: what an observation is worth; None: the usual one for the goal.
+        stop: rules by which it ends.
+
+    Raises:
+        SchemaError: an unknown goal, a budget or a temperature that is none, an acquisition that looks the other way,
+            a rule about the best candidates where none are looked for.
     """
 
-    catalogue: Catalogue
-    start: pd.DataFrame | None = field(repr=False)
     recipe: Learner
     budget: float | None
     goal: Goal
     seed: int
+    temperature: float = 0.0
+    acquisition: Acquisition | None = None
+    stop: tuple[Rule, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_choice("goal", self.goal, get_args(Goal))
+        check_amount("budget", self.budget)
+        check_amount("temperature", self.temperature)
+        upward = getattr(self.acquisition, "maximize", None)
+        if upward is not None and upward != (self.goal == "max"):
+            raise SchemaError(
+                f"goal={self.goal!r} with {self.acquisition!r}",
+                expected="an acquisition that looks for what the goal says",
+                fix=f"goal={'max' if upward else 'min'!r}, or maximize={not upward}",
+            )
+
+        if self.goal == "learn" and (wrong := [rule for rule in self.stop if rule.ranks]):
+            raise SchemaError(
+                f"{wrong[0]!r} where the goal is to learn",
+                expected="a rule that is not about the best candidates",
+                fix="LowScore(threshold), or another goal",
+            )
+
+    def config(self) -> dict[str, Any]:
+        """These settings as JSON."""
+        values = {"recipe": self.recipe, "acquisition": self.acquisition}
+        settled = {name: value and value.config() for name, value in values.items()}
+        return {**vars(self), **settled, "stop": [rule.config() for rule in self.stop]}
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Self:
+        """The settings that wrote this; what an older version did not write is as it was then."""
+        acquisition = config.get("acquisition")
+        return cls(
+            recipe=Learner.of(config["recipe"]),
+            budget=config["budget"],
+            goal=config["goal"],
+            seed=config["seed"],
+            temperature=config.get("temperature", 0.0),
+            acquisition=acquisition and Acquisition.of(acquisition),
+            stop=tuple(Rule.of(rule) for rule in config.get("stop", [])),
+        )
+
+
+@dataclass(frozen=True)
+class Records:
+    """A campaign without its events, and how these are read.
+
+    Attributes:
+        catalogue: the pool and the schema.
+        start: what was measured before it began; None: nothing.
+        settings: what it was created with.
+    """
+
+    catalogue: Catalogue
+    start: pd.DataFrame | None = field(repr=False)
+    settings: Settings
 
     @classmethod
     def of(cls, journal: Journal) -> Records:
@@ -45,7 +113,7 @@ class Records:
         facts = json.loads(head.facts)
         catalogue = Catalogue(Schema.of(facts["schema"]), read_frame(head.pool, head.pool_sha256))
         start = read_frame(head.start, head.start_sha256) if head.start else None
-        return cls(catalogue, start, Learner.of(facts["recipe"]), facts["budget"], facts["goal"], facts["seed"])
+        return cls(catalogue, start, Settings.of(facts))
 
     def ledger(self, log: Log) -> Ledger:
         """What all events add up to."""
@@ -64,6 +132,16 @@ class Records:
         if self.start is None or told.empty:
             return told if self.start is None else self.start.copy()
         return pd.concat([self.start, told])
+
+    def probabilities(self, log: Log, ledger: Ledger) -> list[float]:
+        """The probability that each row of `seen` was chosen with; NaN where no model chose it."""
+        chosen = {each.id for each in log.rounds() if each.table_sha256}
+        asks = [
+            ledger.pairs[event.pair].answered if event.round or event.kind == "corrected" else None
+            for event in ledger.readings
+        ]
+        told = [float(ask.facts["probability"]) if ask and ask.round in chosen else math.nan for ask in asks]
+        return [math.nan] * (0 if self.start is None else len(self.start)) + told
 
     @cached_property
     def measured(self) -> set[Pair]:
@@ -91,10 +169,22 @@ class Records:
 
     def best(self, seen: pd.DataFrame) -> float | None:
         """The best value of the target, replicates with their mean; None where there is none, or none is looked for."""
-        if seen.empty or self.goal == "learn":
+        if seen.empty or self.settings.goal == "learn":
             return None
         data = self.catalogue.settle(seen).data(seen)
         target = data.Y[data.fidelity == data.target]
         if not len(target):
             return None
-        return float(target.max() if self.goal == "max" else target.min())
+        return float(target.max() if self.settings.goal == "max" else target.min())
+
+
+def check_amount(option: str, value: float | None) -> None:
+    """Nothing, for None or a finite number of 0 or more.
+
+    Raises:
+        SchemaError: anything else.
+    """
+    if value is not None and (isinstance(value, bool) or not math.isfinite(value) or value < 0):
+        raise SchemaError(
+            f"{option}={value!r}", expected="a finite number of 0 or more", fix=f"{option}=100.0, or None"
+        )

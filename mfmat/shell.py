@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mfmat.features import Featurizer
     from mfmat.learner import Learner
     from mfmat.schema import Schema
+    from mfmat.stopping import Rule
 
 
 class Goal(StrEnum):
@@ -106,3 +107,16 @@ def read_recipe(path: Path | None) -> Learner | None:
     from mfmat.learner import Learner
 
     return Learner.of(json.loads(path.read_text())) if path else None
+
+
+def read_rule(text: str) -> Rule:
+    """The stopping rule that a piece of JSON describes."""
+    from mfmat.errors import SchemaError
+    from mfmat.stopping import Rule
+
+    try:
+        return Rule.of(json.loads(text))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SchemaError(
+            f"the rule {text}", expected="a rule as JSON", fix='--stop \'{"kind": "same_top", "k": 5, "rounds": 3}\''
+        ) from error

@@ -33,6 +33,7 @@ def suggest(
     pending: pd.DataFrame | None = None,
     budget: float | None = None,
     chance: pd.Series | None = None,
+    first: str | None = None,
     temperature: float = 0.0,
     seed: int = 0,
     on_error: OnError = "raise",
@@ -56,6 +57,7 @@ def suggest(
         budget: what all pairs together may cost at most.
         chance: for each row of the pool the probability that a measurement there gives a value; the utility is
             multiplied by it.
+        first: the source of the first pair, where it has one to suggest; any unless given.
         temperature: 0 takes the best pair; above, pairs are drawn with probability proportional to
             $score^{1 / temperature}$, which is recorded.
         seed: of those draws, and of whatever an acquisition draws.
@@ -63,7 +65,8 @@ def suggest(
 
     Returns:
         The pool's columns, the source column, and `score` (utility per unit of cost), `cost`, `reason`;
-        `attrs["probability"]` has the probability with which each row was chosen.
+        `attrs["probability"]` has the probability with which each row was chosen, `attrs["highest"]` the highest
+        score of all pairs before the first was.
 
     Raises:
         TableError: an empty pool, a missing column, or cells that cannot be read.
@@ -85,6 +88,7 @@ def suggest(
         open=_open(surrogate, known, asked, sources),
         chance=None if chance is None else torch.from_numpy(chance.to_numpy(float)[known.rows]),
         budget=budget,
+        first=None if first is None else schema.fidelity(first),
         temperature=temperature,
         seed=seed,
     )
@@ -142,6 +146,7 @@ def _table(surrogate: Surrogate, pool: Pool, choices: Sequence[Choice], meanings
     table["cost"] = [choice.cost for choice in choices]
     table["reason"] = reasons
     table.attrs["probability"] = [choice.probability for choice in choices]
+    table.attrs["highest"] = choices[0].highest if choices else math.nan
     return table
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import mfmat as mf
 from mfmat import cli
-from mfmat.errors import TableError
+from mfmat.errors import SchemaError, TableError
 from mfmat.filled_in import read_filled
 from mfmat.frames import read_frame, write_frame
 
@@ -149,3 +149,15 @@ def test_a_table_comes_back_cell_for_cell() -> None:
         index=pd.Index(["a", "b", "c"], name="id"),
     )
     pd.testing.assert_frame_equal(read_frame(write_frame(table)), table)
+
+
+def test_rules_to_end_by_from_the_shell(folder: Path) -> None:
+    options = ["--seen", "seen.csv", *OPTIONS, "--recipe", "recipe.json", "--temperature", "0.5"]
+    run("create", "done.db", "pool.csv", *options, "--stop", '{"kind": "regret", "bound": 100}')
+    assert "done: with confidence 0.95" in run("ask", "done.db", "-o", "none.csv").stderr
+    assert pd.read_csv("none.csv").empty
+    run("ask", "done.db", "--anyway", "-o", "todo.csv")
+    assert len(pd.read_csv("todo.csv")) == 1
+    for wrong in ("5", "{", '{"kind": "regret"}'):
+        with pytest.raises(SchemaError):
+            run("create", "new.db", "pool.csv", *options, "--stop", wrong)
