@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 
@@ -49,8 +50,8 @@ def count_chunks(source: Chunks) -> int | None:
         if path.suffix != ".csv" or not path.exists():
             return None
         with path.open("rb") as file:
-            lines = sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
-        return -(-lines // ROWS)
+            head = file.read(2**20)
+        return math.ceil(head.count(b"\n") * path.stat().st_size / max(len(head), 1) / ROWS)
     return len(source) if isinstance(source, Sized) else None
 
 

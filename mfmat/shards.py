@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from torch import Tensor
 from mfmat.acquisitions import Acquisition
 from mfmat.choosing import free_first, per_cost
 from mfmat.chunks import Chunks, count_chunks, read_chunks, read_once
-from mfmat.errors import Problem, SchemaError, TableError, warn
+from mfmat.errors import Problem, SchemaError, TableError, check_choice, warn
 from mfmat.learner import FittedModel, Learner
 from mfmat.pool import Pool
 from mfmat.progress import track
@@ -175,6 +176,7 @@ def shorten(
         TableError: a pool without candidates, or cells that cannot be read.
         SchemaError: an acquisition that needs the whole pool, or one that reads it twice where that cannot be.
     """
+    check_choice("on_error", question.on_error, get_args(OnError))
     question = _with_reference(pool, question)
     shortlist.reference = question.reference
     problems: list[Problem] = []
