@@ -19,6 +19,7 @@ import torch
 import mfmat as mf
 from mfmat import chunks, shards
 from mfmat.acquisitions import LevelSet, TopK, UpperConfidence
+from mfmat.data import find_distinct, material_keys, material_keys_of
 from mfmat.errors import Problem, SchemaError, TableError
 from mfmat.pool import Pool
 from mfmat.prospects import Prospects
@@ -231,3 +232,13 @@ def test_an_error_of_another_process_comes_back_whole() -> None:
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is TableError
     assert (str(back), back.problems, back.fix) == (str(error), error.problems, error.fix)
+
+
+@pytest.mark.parametrize("column", [None, 1])
+def test_a_material_in_several_sources_has_the_key_that_it_has_alone(column: int | None) -> None:
+    X = torch.randn(5, 1, 3, generator=torch.Generator().manual_seed(0)).double().expand(-1, 4, -1).clone()
+    X[..., -1] = torch.arange(4)
+    X[2, 3, :2] = 7.0  # in one batch one row is another material
+    each = material_keys(X.reshape(-1, 3), column).reshape(5, 4)
+    assert torch.equal(material_keys_of(X, column), each)
+    assert find_distinct(X)[0].tolist() == [0, 3]
