@@ -73,14 +73,14 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
     chosen: list[Choice] = []
     while len(chosen) < n:
         utility = _utility(prospects, acquisition, terms)
-        score = utility - torch.where(terms.costs == 0, 0.0, terms.costs.log())
+        score = per_cost(utility, terms.costs)
         affordable = open_ & (terms.costs <= left * ROUNDING)
         possible = affordable & (utility > -math.inf)
         if not bool(possible.any()):
             break
         if terms.first is not None and not chosen and bool(possible[:, terms.first].any()):
             possible = possible & (torch.arange(prospects.sources) == terms.first)
-        rank = torch.where(possible, score + torch.where(terms.costs == 0, FIRST, 0.0), -math.inf).flatten()
+        rank = torch.where(possible, free_first(score, terms.costs), -math.inf).flatten()
         best, probability = _draw(rank, terms.temperature, generator)
         candidate, fidelity = divmod(best, prospects.sources)
         where = (candidate, fidelity)
@@ -105,8 +105,18 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
     return chosen
 
 
+def per_cost(utility: Tensor, costs: Tensor) -> Tensor:
+    """The logarithm of the score of each pair, of what costs nothing that of its utility (n x m)."""
+    return utility - torch.where(costs == 0, 0.0, costs.log())
+
+
+def free_first(score: Tensor, costs: Tensor) -> Tensor:
+    """What pairs are ordered by (n x m)."""
+    return score + torch.where(costs == 0, FIRST, 0.0)
+
+
 def _utility(prospects: Prospects, acquisition: Acquisition, terms: Terms) -> Tensor:
-    utility = acquisition.log_utility(prospects)
+    utility = acquisition.log_utility(prospects)[: len(terms.costs)]
     return utility if terms.chance is None else utility + terms.chance.clamp_min(1e-300).log()[:, None]
 
 

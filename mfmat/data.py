@@ -16,6 +16,8 @@ from mfmat.types import Codes, Flags, Rows
 
 OFTEN = 0.05
 """Share of the target's rows that agree exactly where a value counts as an atom."""
+FEW = 16
+"""Rows of a batch up to which one material in several sources is looked for: it is asked once."""
 
 
 @dataclass(frozen=True)
@@ -210,3 +212,25 @@ def material_keys(X: Tensor, column: int | None) -> Codes:
     block = np.ascontiguousarray(X[:, columns].detach().cpu().double().numpy() + 0.0)
     digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in block)
     return torch.from_numpy(np.frombuffer(digests, dtype=np.int64).copy())
+
+
+def find_distinct(X: Rows) -> tuple[Tensor, Tensor]:
+    """Which of q rows have inputs of their own in some batch, and whose answer each takes (b x q x (d+1) to k and q).
+
+    >>> X = torch.tensor([[[1.0, 0.0], [1.0, 1.0]], [[2.0, 0.0], [2.0, 1.0]]])  # two materials, each in two sources
+    >>> find_distinct(X)
+    (tensor([0]), tensor([0, 0]))
+    """
+    q, x = X.shape[-2], X[..., :-1]
+    if q > FEW or X.shape[:-2].numel() < 2:
+        return torch.arange(q), torch.arange(q)
+    first = torch.tensor([j * (not torch.equal(x[..., j, :], x[..., 0, :])) for j in range(q)], dtype=torch.long)
+    kept, place = first.unique(return_inverse=True)
+    return kept, place
+
+
+def material_keys_of(X: Rows, column: int | None) -> Tensor:
+    """`material_keys` of rows in batches (b x q x (d+1) to b x q), a material in several sources hashed once."""
+    kept, place = find_distinct(X)
+    rows = X[..., kept, :]
+    return material_keys(rows.reshape(-1, X.shape[-1]), column).reshape(rows.shape[:-1])[..., place]

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class MfmatError(Exception):
@@ -26,6 +27,10 @@ class MfmatError(Exception):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew from its message alone, an error of another process would break that process.
+        return _revive, (type(self), self.args, self.__dict__)
 
 
 class SchemaError(MfmatError, ValueError):
@@ -54,6 +59,12 @@ class DownloadError(MfmatError, OSError):
 
 class MfmatWarning(UserWarning):
     """The root of every warning: the result is valid, and there is something to know about it."""
+
+
+def _revive(kind: type[MfmatError], args: tuple[Any, ...], facts: dict[str, Any]) -> MfmatError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 def warn(category: type[MfmatWarning], came: str, *, expected: str, fix: str) -> None:

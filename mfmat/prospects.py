@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,6 +35,8 @@ class Prospects:
         best: the best values measured in the target, by `"max"` and `"min"`; None where nothing was: the best that is
             expected in the pool stands in.
         seed: of whatever an acquisition draws.
+        reference: further candidates, after the others, that stand for the whole pool where these are a part of it
+            (r x (d+1)); n counts them, too.
 
     Attributes:
         mean, variance: of the target's noise-free value at each candidate (n).
@@ -42,7 +45,16 @@ class Prospects:
         asked: rows believed so far (k x (d+1)).
     """
 
-    def __init__(self, model: FittedModel, candidates: Tensor, best: Mapping[str, float] | None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: FittedModel,
+        candidates: Tensor,
+        best: Mapping[str, float] | None,
+        seed: int = 0,
+        reference: Tensor | None = None,
+    ) -> None:
+        self._sampled = None if reference is None else torch.arange(len(reference)) + len(candidates)
+        candidates = candidates if reference is None else torch.cat([candidates, reference])
         self.model, self.candidates, self.seed = model, candidates, seed
         self.sources = len(model.facts["sources"])
         means, covariances = self._ask(None, lambda mean, C: (mean[:, 0], C))
@@ -102,6 +114,14 @@ class Prospects:
         theirs = self._columns[:, 1:].flatten(0, 1).split(PAIRS)
         for block, other in zip(blocks, theirs, strict=True):
             yield block - mine @ other.mT
+
+    def sample(self, n: int) -> Codes:
+        """At most n candidates that stand for the whole pool."""
+        if self._sampled is not None:
+            return self._sampled
+        # Of a pool that comes in chunks the same candidates are the smallest, whatever the chunks.
+        order = np.argsort(np.random.default_rng(self.seed).random(len(self.mean)))
+        return torch.from_numpy(order[:n])
 
     def promising(self, n: int, maximize: bool) -> Codes:
         """The n candidates that may well be the best: the highest (lowest) by mean and two standard deviations."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Literal, get_args
 
 import pandas as pd
@@ -12,11 +13,13 @@ from torch import Tensor
 
 from mfmat.acquisitions import Acquisition, Improvement, VarianceReduction
 from mfmat.choosing import Choice, Terms, choose
+from mfmat.chunks import ROWS, Chunks
 from mfmat.data import material_keys
 from mfmat.errors import SchemaError, check_choice
 from mfmat.pool import Pool
 from mfmat.prospects import Prospects
 from mfmat.schema import OnError
+from mfmat.shards import EACH, LEAST, Question, Shortlist, shorten
 from mfmat.surrogate import Surrogate
 
 LEVEL = 0.9
@@ -25,7 +28,7 @@ Goal = Literal["max", "min", "learn"]
 
 def suggest(
     surrogate: Surrogate,
-    pool: pd.DataFrame | Pool,
+    pool: pd.DataFrame | Pool | Chunks,
     n: int = 1,
     *,
     goal: Goal | Acquisition = "max",
@@ -37,6 +40,7 @@ def suggest(
     temperature: float = 0.0,
     seed: int = 0,
     on_error: OnError = "raise",
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     r"""The n (candidate, source) pairs most worth their price, one after the other.
 
@@ -46,9 +50,20 @@ def suggest(
     at cost 0 come first, by utility. Pairs that were measured already, or that tell nothing about the
     target, are left out, so fewer than n rows may come back.
 
+    A pool larger than memory comes as a file or as DataFrames one after the other. Each chunk is scored once, and the
+    max(1000, 50 n) best candidates of each source are kept, among which the pairs are then chosen as above. In memory
+    are, at a time, two chunks (with an executor two more for each core), what is kept, and eight bytes for each
+    material, by which one that comes again is known. Up to rounding, the first pair is that of the whole pool in
+    memory. So are the others as long as they are among those kept: what is believed of one pair may lift the score of
+    another, and no bound on that is computed. Where no value of the target was measured, a chunk is scored against the
+    best that is expected in it, so that even the first pair is the same only if it is among those kept. `"learn"`
+    reads the pool twice, first to draw the sample that its variance is averaged over.
+
     Args:
         surrogate: fitted.
-        pool: candidates, with the schema's input columns; other columns travel along. A `Pool` was read before.
+        pool: candidates, with the schema's input columns; other columns travel along. A `Pool` was read before. A path
+            to a `.csv` or (with pyarrow) `.parquet` file, or any iterable of DataFrames, is read in chunks; chunks
+            whose indices count from 0 are numbered on, any other index is kept.
         n: pairs wanted.
         goal: `"max"`, `"min"`, `"learn"` the target over the whole pool, or an acquisition.
         sources: those that may be suggested; all unless given.
@@ -62,6 +77,8 @@ def suggest(
             $score^{1 / temperature}$, which is recorded.
         seed: of those draws, and of whatever an acquisition draws.
         on_error: `"raise"`, or `"skip"` to leave out candidates that cannot be read, with a warning.
+        executor: encodes and scores chunks elsewhere, each process on one core; a DataFrame, too, is then taken in
+            chunks.
 
     Returns:
         The pool's columns, the source column, and `score` (utility per unit of cost), `cost`, `reason`;
@@ -70,8 +87,18 @@ def suggest(
 
     Raises:
         TableError: an empty pool, a missing column, or cells that cannot be read.
-        SchemaError: an unknown goal; a target that is a label.
+        SchemaError: an unknown goal; a target that is a label; a pool in chunks with a temperature, with an
+            acquisition that compares all candidates with each other, or, to learn, that can be read only once.
         UnknownNameError: a source that the schema does not know.
+
+    >>> import mfmat as mf
+    >>> known = pd.DataFrame({"x": [0.0, 0.2, 0.4, 0.6], "y": [0.0, 0.5, 0.8, 0.9]})
+    >>> surrogate = mf.fit(known, mf.Schema(mf.Columns("x"), value="y"), mf.GP())
+    >>> chunks = (pd.DataFrame({"x": [k / 8, k / 8 + 0.05]}) for k in range(8))  # made when it is their turn
+    >>> suggest(surrogate, chunks, n=2)[["x", "source"]]
+            x source
+    14  0.875      y
+    11  0.675      y
     """
     schema = surrogate.schema
     if schema.classes():
@@ -80,12 +107,24 @@ def suggest(
             expected="a target of values",
             fix="choose by the probabilities of predict(pool)",
         )
-    acquisition = _acquisition(goal)
+    acquisition, best, reference = _acquisition(goal), surrogate.card["best"], None
+    asked = torch.zeros(0, 1).double() if pending is None or pending.empty else _asked(surrogate, pending)
+    gone = _gone(surrogate, asked, sources)
+    if executor is not None or not isinstance(pool, pd.DataFrame | Pool):
+        _check_temperature(temperature)
+        most = math.inf if budget is None else budget
+        question = Question(schema, acquisition, best, asked, most, seed, on_error)
+        few = Shortlist(max(LEAST, EACH * n), gone)
+        fitted = surrogate.recipe, surrogate.model
+        shorten(_in_chunks(pool), question, few, fitted, chance=chance, executor=executor)
+        if few.table.empty:
+            return _table(surrogate, few.table, [], [])
+        pool, reference, best = few.table, few.reference, best or {"max": few.means[0], "min": few.means[1]}
+        chance = None if chance is None else chance.iloc[few.positions]
     known = pool if isinstance(pool, Pool) else Pool.read(schema, pool, on_error=on_error)
-    asked = known.X[:0] if pending is None or pending.empty else _asked(surrogate, pending)
     terms = Terms(
         costs=known.costs,
-        open=_open(surrogate, known, asked, sources),
+        open=_open(known, gone),
         chance=None if chance is None else torch.from_numpy(chance.to_numpy(float)[known.rows]),
         budget=budget,
         first=None if first is None else schema.fidelity(first),
@@ -93,13 +132,14 @@ def suggest(
         seed=seed,
     )
     if n < 1 or not bool(terms.open.any()):
-        return _table(surrogate, known, [], [])
-    prospects = Prospects(surrogate.model, known.X, surrogate.card["best"], seed)
+        return _table(surrogate, known.table.iloc[:0], [], [])
+    prospects = Prospects(surrogate.model, known.X, best, seed, reference)
     for row in asked:
         prospects.believe(row)
     choices = choose(prospects, acquisition, terms, n)
     meanings = [acquisition.meaning(choice.utility, prospects, schema.unit) for choice in choices]
-    return _table(surrogate, known, choices, meanings)
+    rows = known.rows[[choice.candidate for choice in choices]]
+    return _table(surrogate, known.table.iloc[rows], choices, meanings)
 
 
 def _acquisition(goal: Goal | Acquisition) -> Acquisition:
@@ -119,21 +159,45 @@ def _asked(surrogate: Surrogate, pending: pd.DataFrame) -> Tensor:
     return X
 
 
-def _open(surrogate: Surrogate, pool: Pool, asked: Tensor, sources: Sequence[str] | None) -> Tensor:
-    """The pairs of first candidates that are neither measured nor being measured (n x m)."""
-    schema, columns = surrogate.schema, []
-    wanted = range(len(schema.sources)) if sources is None else [schema.fidelity(name) for name in sources]
+def _in_chunks(pool: pd.DataFrame | Pool | Chunks) -> Chunks:
+    table = pool.table if isinstance(pool, Pool) else pool
+    if not isinstance(table, pd.DataFrame):
+        return table
+    return [table.iloc[start : start + ROWS] for start in range(0, len(table), ROWS)]
+
+
+def _check_temperature(temperature: float) -> None:
+    if temperature:
+        raise SchemaError(
+            f"temperature={temperature!r} for a pool in chunks, of which only the best candidates are kept",
+            expected="a temperature of 0",
+            fix="give the pool as one DataFrame, without an executor",
+        )
+
+
+def _gone(surrogate: Surrogate, asked: Tensor, sources: Sequence[str] | None) -> dict[int, Tensor]:
+    """The materials that were or are being measured, in each source that may be suggested."""
+    schema, gone = surrogate.schema, {}
     under_way = material_keys(asked, schema.material_column)
-    for fidelity, name in enumerate(schema.sources):
+    for name in schema.sources if sources is None else sources:
+        fidelity = schema.fidelity(name)
         seen = torch.tensor(surrogate.card["seen"][name], dtype=torch.long)
-        gone = torch.cat([seen, under_way[asked[:, -1] == fidelity]])
-        columns.append(pool.first & ~torch.isin(pool.keys, gone) & (fidelity in wanted))
-    return torch.stack(columns, dim=1)
+        gone[fidelity] = torch.cat([seen, under_way[asked[:, -1] == fidelity]])
+    return gone
 
 
-def _table(surrogate: Surrogate, pool: Pool, choices: Sequence[Choice], meanings: Sequence[str]) -> pd.DataFrame:
-    schema = surrogate.schema
-    table = pool.table.iloc[pool.rows[[choice.candidate for choice in choices]]].copy()
+def _open(pool: Pool, gone: Mapping[int, Tensor]) -> Tensor:
+    """The pairs of first candidates that are neither measured nor being measured (n x m)."""
+    open_ = torch.zeros_like(pool.costs, dtype=torch.bool)
+    for fidelity, keys in gone.items():
+        open_[:, fidelity] = pool.first & ~torch.isin(pool.keys, keys)
+    return open_
+
+
+def _table(
+    surrogate: Surrogate, rows: pd.DataFrame, choices: Sequence[Choice], meanings: Sequence[str]
+) -> pd.DataFrame:
+    schema, table = surrogate.schema, rows.copy()
     names = [schema.sources[choice.fidelity] for choice in choices]
     reasons = []
     if choices:

@@ -13,6 +13,11 @@ from mfmat.values import Value
 class Acquisition(Value, ABC):
     """A question about the target, asked of every (candidate, source) pair of a pool."""
 
+    @property
+    def context(self) -> int | None:
+        """Candidates that must be at hand beside the one asked: a sample of so many, or all of the pool (None)."""
+        return None
+
     @abstractmethod
     def log_utility(self, prospects: Prospects) -> Tensor:
         """Logarithm of the utility of measuring each pair (n x m), minus infinity where it tells nothing.

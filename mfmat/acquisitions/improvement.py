@@ -35,6 +35,11 @@ class Improvement(Acquisition, kind="improvement"):
 
     maximize: bool = True
 
+    @property
+    def context(self) -> int:
+        """See `Acquisition.context`."""
+        return 0
+
     def log_utility(self, prospects: Prospects) -> Tensor:
         """See `Acquisition.log_utility`."""
         # Half a second that only those who ask for suggestions should wait for.

@@ -30,6 +30,11 @@ class LevelSet(Acquisition, kind="level_set"):
 
     threshold: float
 
+    @property
+    def context(self) -> int:
+        """See `Acquisition.context`."""
+        return 0
+
     def log_utility(self, prospects: Prospects) -> Tensor:
         """See `Acquisition.log_utility`."""
         return _resolves(prospects, self.threshold)

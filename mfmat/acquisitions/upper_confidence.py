@@ -29,6 +29,11 @@ class UpperConfidence(Acquisition, kind="upper_confidence"):
     beta: float = 2.0
     maximize: bool = True
 
+    @property
+    def context(self) -> int:
+        """See `Acquisition.context`."""
+        return 0
+
     def log_utility(self, prospects: Prospects) -> Tensor:
         """See `Acquisition.log_utility`."""
         sign = 1.0 if self.maximize else -1.0

@@ -28,11 +28,15 @@ class VarianceReduction(Acquisition, kind="variance_reduction"):
 
     reference: int = 256
 
+    @property
+    def context(self) -> int:
+        """See `Acquisition.context`."""
+        return self.reference
+
     def log_utility(self, prospects: Prospects) -> Tensor:
         """See `Acquisition.log_utility`."""
-        generator = torch.Generator().manual_seed(prospects.seed)
-        chosen = torch.randperm(len(prospects.mean), generator=generator)[: self.reference]
-        explained = torch.cat([block.square().mean(dim=0) for block in prospects.across(chosen)])
+        blocks = prospects.across(prospects.sample(self.reference))
+        explained = torch.cat([block.square().mean(dim=0) for block in blocks])
         return log(explained.reshape(prospects.measured.shape) / prospects.measured)
 
     def meaning(self, utility: float, prospects: Prospects, unit: str) -> str:

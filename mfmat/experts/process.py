@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mfmat.data import Data
+from mfmat.data import Data, find_distinct
 from mfmat.descent import descend, few_threads
 from mfmat.experts.input_noise import InputNoise
 from mfmat.kernel_families import Placed
@@ -31,8 +31,6 @@ BOUNDS = {
     "log_shape": (-5.0, 8.0),
 }
 """Where a line search may look; the priors keep the optimum far inside."""
-FEW = 16
-"""Rows of a batch up to which one material in several sources is looked for: its covariances are found once."""
 ROUNDS = 2
 """Times that input-dependent noise is learned and the hyperparameters after it."""
 
@@ -175,7 +173,7 @@ class GPModel(FittedModel):
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`."""
-        kept, place = _places(X[..., :-1]).unique(return_inverse=True)
+        kept, place = find_distinct(X)
         mean, covariance = self._standardised(X[..., kept, :-1])
         mean, covariance = mean[..., place], covariance[..., place, :][..., place]
         s = self._source(X)
@@ -262,14 +260,6 @@ def evidence_slope(K: Covariance, y: Tensor) -> tuple[Tensor, Tensor]:
     weights = inverse @ y
     loss = 0.5 * (y @ weights) + factor.diagonal().log().sum() + 0.5 * len(y) * math.log(2 * math.pi)
     return loss, 0.5 * (inverse - torch.outer(weights, weights))
-
-
-def _places(x: Tensor) -> Tensor:
-    """Which of q rows stands for each (b x q x d to q): the first for all that are the same in every batch."""
-    q = x.shape[-2]
-    if q > FEW or x.shape[:-2].numel() < 2:
-        return torch.arange(q)
-    return torch.tensor([j * (not torch.equal(x[..., j, :], x[..., 0, :])) for j in range(q)], dtype=torch.long)
 
 
 def _positive(covariance: Covariance, kernel: ViewKernel) -> Covariance:

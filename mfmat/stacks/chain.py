@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from mfmat.data import at_fidelity, material_keys
+from mfmat.data import at_fidelity, material_keys_of
 from mfmat.gates.place import Place
 from mfmat.learner import Facts, FittedModel, StackModel
 from mfmat.stacks.levels import MeasuredLevel
@@ -155,7 +155,7 @@ class DifferenceModel(StackModel):
         return links[0].trust if links else 0.0
 
     def _keys(self, X: Rows) -> Tensor:
-        return material_keys(X.reshape(-1, X.shape[-1]), self.facts["material"]).reshape(X.shape[:-1])
+        return material_keys_of(X, self.facts["material"])
 
 
 def locate(place: Place | None, X: Tensor) -> Tensor | None:

@@ -10,7 +10,7 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
-from mfmat.data import material_keys
+from mfmat.data import material_keys_of
 from mfmat.kernel_families import Placed
 from mfmat.kernels import ViewKernel
 from mfmat.types import Covariance, Rows
@@ -89,7 +89,7 @@ class Coregion(torch.nn.Module):
     def seat(self, X: Rows) -> Seated:
         """Rows (b x q x (d+1)), to be compared many times."""
         x = X[..., :-1]
-        keys = material_keys(X.reshape(-1, X.shape[-1]), self.material).reshape(X.shape[:-1]).to(X.device)
+        keys = material_keys_of(X, self.material).to(X.device)
         return Seated([kernel.place(x) for kernel in self._distinct()], X[..., -1].round().long(), keys)
 
     def matrices(self) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
-from mfmat.data import at_fidelity, material_keys
+from mfmat.data import at_fidelity, find_distinct, material_keys, material_keys_of
 from mfmat.learner import Facts, FittedModel, StackModel
 from mfmat.posteriors import CalibratedPosterior, MixturePosterior
 from mfmat.stacks.hidden import place
@@ -79,6 +79,11 @@ class Answer:
     variances: Tensor
     noise: Tensor
     doubts: dict[int, tuple[Tensor, Tensor]]
+
+    def take(self, rows: Tensor) -> Answer:
+        """The same of these rows, each as often as it is named."""
+        parts = (self.rows[:, rows], self.means[:, rows], self.variances[:, rows], self.noise[:, rows])
+        return Answer(*parts, {s: (doubt[rows], own[rows]) for s, (doubt, own) in self.doubts.items()})
 
     @property
     def mean(self) -> Tensor:
@@ -203,14 +208,18 @@ class LatentModel(StackModel):
         asked = set(X[..., -1].round().long().unique().tolist()) if asked is None else asked
         for i in reversed(range(len(self.levels))):
             asked = asked | (self._sees(i) if i in asked else set())
-        answers: dict[int, Answer] = {}
+        kept, place = find_distinct(X)
+        X, answers = X[..., kept, :], dict[int, Answer]()
         for i in sorted(asked):
             rows, doubts = self._rows(X, i, answers)
             model = self.levels[i].model
             parts = _each(rows, _unsure(doubts), lambda x, model=model: _moments(model, x))  # type: ignore[misc]
             means, variances, noise = (part[0] for part in parts)
             answers[i] = Answer(rows, means, variances, noise, doubts)
-        return answers
+        if len(kept) == len(place):
+            return answers
+        each = torch.arange(X.shape[:-1].numel()).reshape(X.shape[:-1])[..., place].flatten()
+        return {i: answer.take(each) for i, answer in answers.items()}
 
     def _rows(self, X: Rows, i: int, below: dict[int, Answer]) -> tuple[Tensor, dict[int, tuple[Tensor, Tensor]]]:
         """Rows as the member of level i sees them for each draw (K x n x (d'+1)), and how unsure each latent is."""
@@ -248,7 +257,7 @@ class LatentModel(StackModel):
 
     def _covariance(self, X: Rows, observed: Flags, answers: dict[int, Answer]) -> Covariance:
         fidelity, flags = X[..., -1].round(), observed.to(X)
-        keys = material_keys(X.reshape(-1, X.shape[-1]), self.facts["material"]).reshape(fidelity.shape)
+        keys = material_keys_of(X, self.facts["material"])
         same = (keys.unsqueeze(-1) == keys.unsqueeze(-2)).to(X)
         covariance = torch.diag_embed(torch.zeros_like(fidelity))
         for s, answer in answers.items():

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "mfmat"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {"utils", "helpers", "common", "base", "core"}
-EXTRAS = {"jinja2", "matplotlib"}
+EXTRAS = {"jinja2", "matplotlib", "pyarrow"}
 SLOW = {
     "botorch.acquisition",
     "pymatgen.core.composition",
