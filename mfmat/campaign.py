@@ -15,6 +15,7 @@ from mfmat.acquisitions import Acquisition
 from mfmat.answers import Catalogue
 from mfmat.asking import ask
 from mfmat.auto import Auto
+from mfmat.diagnosis import diagnose
 from mfmat.durations import summarise
 from mfmat.errors import SchemaError, TableError
 from mfmat.frames import text_digest, write_frame
@@ -311,6 +312,15 @@ class Campaign:
         """
         with self._journal.reading() as log:
             return summarise(self._records.durations(self._records.ledger(log)))
+
+    def diagnose(self) -> pd.DataFrame:
+        """What each cheap source is worth by all that is measured so far; see `mfmat.diagnose`.
+
+        Raises:
+            FitError: fewer than 10 compounds in the target.
+            SchemaError: one source only.
+        """
+        return diagnose(self.seen(), self.schema, seed=self.seed)
 
     def pending(self) -> pd.DataFrame:
         """What is asked and not yet told, the oldest first, as `ask` gave it."""

@@ -66,7 +66,8 @@ def suggest(
     Returns:
         The pool's columns, the source column, and `score` (utility per unit of cost), `cost`, `reason`;
         `attrs["probability"]` has the probability with which each row was chosen, `attrs["highest"]` the highest
-        score of all pairs before the first was.
+        score of all pairs before the first was, `attrs["tells"]` for each source the largest share of the target's
+        variance that any open pair would take away at its own candidate.
 
     Raises:
         TableError: an empty pool, a missing column, or cells that cannot be read.
@@ -97,9 +98,12 @@ def suggest(
     prospects = Prospects(surrogate.model, known.X, surrogate.card["best"], seed)
     for row in asked:
         prospects.believe(row)
+    told = torch.where(terms.open, prospects.tells, -math.inf).amax(0)
     choices = choose(prospects, acquisition, terms, n)
     meanings = [acquisition.meaning(choice.utility, prospects, schema.unit) for choice in choices]
-    return _table(surrogate, known, choices, meanings)
+    table = _table(surrogate, known, choices, meanings)
+    table.attrs["tells"] = dict(zip(schema.sources, told.tolist(), strict=True))
+    return table
 
 
 def _acquisition(goal: Goal | Acquisition) -> Acquisition:
