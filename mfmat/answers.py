@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mfmat.cells import is_missing
 from mfmat.data import material_keys
+from mfmat.durations import DURATION, find_bad
 from mfmat.errors import Problem, TableError
 from mfmat.frames import plain
 from mfmat.journal import Entry
@@ -184,13 +185,16 @@ class Catalogue:
         """The pair that each row is about, as an entry of that kind.
 
         Raises:
-            TableError: no rows, a missing column, an unknown source, or cells that cannot be read.
+            TableError: no rows, a missing column, an unknown source, a duration that is none, or cells that cannot
+                be read.
         """
         needed = [*self.columns, *([self.schema.source] if self.schema.source else [])]
         if table.empty:
             raise TableError("a table without rows", expected="at least one row", fix="pass rows of an asked table")
         check_columns(table, needed, "a table")
         fidelity, problems = read_fidelities(table, self.schema.source, self.schema.sources)
+        # A pool may have a column of that name for another purpose.
+        problems = problems or ([] if DURATION in self.pool else find_bad(table))
         if problems:
             raise TableError.of(problems)
         left_out = {*COMPUTED, self.schema.value, self.schema.noise, self.source_column}

@@ -32,6 +32,9 @@ from mfmat.surrogate import Surrogate
 ROUNDING = 1 + 1e-12
 """Prices that add up to the budget must not miss it by the rounding of their sum."""
 
+LEAST = 0.01
+"""Share of the target's variance at a candidate below which a source is not said to help there."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -107,12 +110,13 @@ def propose(records: Records, view: View, n: int, budget: float | None) -> Propo
     else:
         table = _best(records, view, n, limit, seed=seed)
     entries = _entries(catalogue, table)
+    useless = _useless(table, catalogue.schema.sources[-1])
     if len(table) == n:
-        return Proposal(table, entries, seed, "")
+        return Proposal(table, entries, seed, useless)
     left = None if limit is None else limit - float(table["cost"].sum())
     why = _shortage(records, ledger, [entry.pair for entry in entries], left)
     why = why or "no other pair tells anything about the target"
-    return Proposal(table, entries, seed, f"{len(table)} of {n}: {why}")
+    return Proposal(table, entries, seed, "; ".join(filter(None, [f"{len(table)} of {n}: {why}", useless])))
 
 
 def _best(records: Records, view: View, n: int, budget: float | None, *, seed: int) -> pd.DataFrame:
@@ -137,6 +141,14 @@ def _best(records: Records, view: View, n: int, budget: float | None, *, seed: i
     if turn and not table.empty and table[catalogue.source_column].iloc[0] == target:
         table["reason"] = [f"{turn}; {table['reason'].iloc[0]}", *table["reason"].iloc[1:]]
     return table
+
+
+def _useless(table: pd.DataFrame, target: str) -> str:
+    """A warning of sources that have pairs left, none of which tells anything worth the name about the target."""
+    tells = table.attrs.get("tells", {})
+    names = [name for name, most in tells.items() if name != target and -math.inf < most < LEAST]
+    said = f"explains even {LEAST:.0%} of what is uncertain about {target} there: see diagnose()"
+    return f"no pair left of {', '.join(names)} {said}" if names else ""
 
 
 def open_pairs(records: Records, ledger: Ledger) -> list[Pair]:

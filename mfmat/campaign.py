@@ -15,11 +15,12 @@ from mfmat.acquisitions import Acquisition
 from mfmat.answers import Catalogue
 from mfmat.asking import ask
 from mfmat.auto import Auto
+from mfmat.diagnosis import diagnose
+from mfmat.durations import summarise
 from mfmat.errors import SchemaError, TableError
 from mfmat.frames import text_digest, write_frame
 from mfmat.journal import Entry, Event, Head, Journal, now
 from mfmat.learner import Learner
-from mfmat.ledger import Ledger
 from mfmat.records import Records, Settings, check_amount
 from mfmat.schema import Schema
 from mfmat.status import Status, Told
@@ -211,7 +212,7 @@ class Campaign:
         with self._journal.writing() as log:
             ledger = self._records.ledger(log)
             fresh = answers if again else ledger.news(answers)
-            entries = _attributed(fresh, ledger)
+            entries = ledger.attribute(fresh)
             log.append(entries)
         human = sum(entry.facts["origin"] == "human" for entry in entries)
         return Told(len(fresh), repeated=len(answers) - len(fresh), empty=len(empty), unasked=human)
@@ -258,7 +259,7 @@ class Campaign:
             told = [entry for entry in entries if (known := standings[entry.pair]) and known.counted]
             _refuse(told, "that has a value", "correct(table), where the value is wrong")
             fresh = {e.pair: e for e in entries if not ((known := standings[e.pair]) and known.failure)}
-            attributed = _attributed(list(fresh.values()), ledger)
+            attributed = ledger.attribute(fresh.values())
             log.append([replace(entry, facts={**entry.facts, "why": why}) for entry in attributed])
         return len(fresh)
 
@@ -302,6 +303,25 @@ class Campaign:
             index = self._records.seen(ledger).index
             return pd.Series(self._records.probabilities(log, ledger), index=index, name="probability", dtype=float)
 
+    def costs(self) -> pd.DataFrame:
+        """What values and failures of each source took, where told tables have a column `duration`, in its units.
+
+        Returns:
+            One row for each source: `n`, `median`, `mean` and, for the next one, `lower` and `upper` of the 90%
+            interval of a log-normal fit (`mfmat.durations.summarise`); NaN where too few were told.
+        """
+        with self._journal.reading() as log:
+            return summarise(self._records.durations(self._records.ledger(log)))
+
+    def diagnose(self) -> pd.DataFrame:
+        """What each cheap source is worth by all that is measured so far; see `mfmat.diagnose`.
+
+        Raises:
+            FitError: fewer than 10 compounds in the target.
+            SchemaError: one source only.
+        """
+        return diagnose(self.seen(), self.schema, seed=self.seed)
+
     def pending(self) -> pd.DataFrame:
         """What is asked and not yet told, the oldest first, as `ask` gave it."""
         with self._journal.reading() as log:
@@ -343,17 +363,6 @@ class Campaign:
             note=rounds[-1].note if rounds else "",
             unit=self.schema.unit,
         )
-
-
-def _attributed(entries: Sequence[Entry], ledger: Ledger) -> list[Entry]:
-    """The entries with the round that asked for each pair; those that nobody asked for are a human's choice."""
-    waiting = ledger.pending
-    found = []
-    for entry in entries:
-        ask = waiting.pop(entry.pair, None)
-        facts = {**entry.facts, "cost": ledger.price(entry), "origin": "model" if ask else "human"}
-        found.append(replace(entry, facts=facts, round=ask.round if ask else None))
-    return found
 
 
 def _says(values: Sequence[Event], answer: Entry) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mfmat.journal import Entry, Event
@@ -141,6 +141,16 @@ class Ledger:
             else:
                 fresh.append(answer)
         return fresh
+
+    def attribute(self, entries: Iterable[Entry]) -> list[Entry]:
+        """The entries with the round that asked for each pair; those that nobody asked for are a human's choice."""
+        waiting = self.pending
+        found = []
+        for entry in entries:
+            ask = waiting.pop(entry.pair, None)
+            facts = {**entry.facts, "cost": self.price(entry), "origin": "model" if ask else "human"}
+            found.append(replace(entry, facts=facts, round=ask.round if ask else None))
+        return found
 
     def _take(self, event: Event, standing: Standing) -> None:
         if event.kind == "asked":

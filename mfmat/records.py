@@ -13,6 +13,7 @@ import pandas as pd
 
 from mfmat.acquisitions import Acquisition
 from mfmat.answers import Catalogue
+from mfmat.durations import DURATION, read_duration
 from mfmat.errors import SchemaError, check_choice
 from mfmat.frames import read_frame
 from mfmat.journal import Journal, Log
@@ -142,6 +143,16 @@ class Records:
         ]
         told = [float(ask.facts["probability"]) if ask and ask.round in chosen else math.nan for ask in asks]
         return [math.nan] * (0 if self.start is None else len(self.start)) + told
+
+    def durations(self, ledger: Ledger) -> dict[str, list[float]]:
+        """How long measurements and failures took, by source, where that was told."""
+        found: dict[str, list[float]] = {name: [] for name in self.catalogue.schema.sources}
+        if DURATION in self.catalogue.pool:
+            return found
+        for event in (*ledger.readings, *ledger.failures):
+            if (duration := read_duration(event.facts.get("row", {}))) is not None:
+                found[event.source].append(duration)
+        return found
 
     @cached_property
     def measured(self) -> set[Pair]:

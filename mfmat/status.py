@@ -18,7 +18,8 @@ class Status:
         left: of the budget; None: without limit.
         best: the best value of the target so far; None where there is none, or the goal is to learn.
         rounds: asks so far.
-        note: why the last ask came back short, or which rule says that the campaign has done its work; else empty.
+        note: why the last ask came back short, which rule says that the campaign has done its work, or which source has
+            stopped helping; else empty.
         unit: of the values.
 
     >>> print(Status({"exp": Counts(asked=3, told=1, pending=2)}, 30.0, 70.0, 1.42, 2, "", "eV"))

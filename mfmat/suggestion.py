@@ -83,7 +83,8 @@ def suggest(
     Returns:
         The pool's columns, the source column, and `score` (utility per unit of cost), `cost`, `reason`;
         `attrs["probability"]` has the probability with which each row was chosen, `attrs["highest"]` the highest
-        score of all pairs before the first was.
+        score of all pairs before the first was, `attrs["tells"]` for each source the largest share of the target's
+        variance that any open pair would take away at its own candidate.
 
     Raises:
         TableError: an empty pool, a missing column, or cells that cannot be read.
@@ -136,10 +137,13 @@ def suggest(
     prospects = Prospects(surrogate.model, known.X, best, seed, reference)
     for row in asked:
         prospects.believe(row)
+    told = torch.where(terms.open, prospects.tells[: len(terms.open)], -math.inf).amax(0)
     choices = choose(prospects, acquisition, terms, n)
     meanings = [acquisition.meaning(choice.utility, prospects, schema.unit) for choice in choices]
     rows = known.rows[[choice.candidate for choice in choices]]
-    return _table(surrogate, known.table.iloc[rows], choices, meanings)
+    table = _table(surrogate, known.table.iloc[rows], choices, meanings)
+    table.attrs["tells"] = dict(zip(schema.sources, told.tolist(), strict=True))
+    return table
 
 
 def _acquisition(goal: Goal | Acquisition) -> Acquisition:
