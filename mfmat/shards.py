@@ -127,11 +127,12 @@ class Shortlist:
 
     def take(self, chunk: pd.DataFrame, start: int, scored: Scored, chance: pd.Series | None) -> None:
         """Take in a chunk, and keep the best of it and of what was kept before."""
-        again = pd.Series(scored.keys).duplicated().to_numpy() | np.isin(scored.keys, self._known)
-        self._known = np.union1d(self._known, scored.keys)
+        again = pd.Series(scored.keys).duplicated().to_numpy() | _among(scored.keys, self._known)
+        # Of two runs in order, a stable sort is a merge.
+        self._known = np.sort(np.concatenate([self._known, np.sort(scored.keys[~again])]), kind="stable")
         scores = np.full_like(scored.scores, -math.inf)
         for fidelity, keys in self.gone.items():
-            gone = again | np.isin(scored.keys, keys.numpy())
+            gone = again | _among(scored.keys, np.sort(keys.numpy()))
             scores[:, fidelity] = np.where(gone, -math.inf, scored.scores[:, fidelity])
         if chance is not None:
             given = chance.to_numpy(float)[start + scored.rows]
@@ -199,6 +200,15 @@ def shorten(
             fix="mend those cells",
         )
     return shortlist
+
+
+def _among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which keys are among those in order."""
+    if not len(ordered):
+        return np.zeros(len(keys), dtype=bool)
+    at = np.searchsorted(ordered, keys).clip(max=len(ordered) - 1)
+    found: NDArray[np.bool_] = ordered[at] == keys
+    return found
 
 
 def _with_reference(pool: Chunks, question: Question) -> Question:
