@@ -10,6 +10,7 @@ MAPIE's CV+, works on those same models. Rows of all folds are scored together. 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
 from collections import defaultdict
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 from mapie.regression import CrossConformalRegressor
 from numpy.typing import NDArray
-from record import record
+from record import RESULTS, record
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import PredefinedSplit
 from torch import Tensor
@@ -48,6 +49,8 @@ ENOUGH = 30
 """Rows of a family whose coverage is told."""
 SECONDS = ("fits", "mending", "asking")
 """The fits that all ways share; what a way adds; the intervals of a fold."""
+COSTS = ("fits s", "mend s", "intervals s")
+"""The columns that they become."""
 ABOUT = ("group", *SECONDS)
 """What a fold knows that is no score of a row."""
 Result = TypeVar("Result")
@@ -88,9 +91,14 @@ class Known(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=list(TABLES), choices=list(TABLES))
-    names = parser.parse_args().data
+    parser.add_argument("--seconds", action="store_true", help="only those, of the first fold, into what is recorded")
+    asked = parser.parse_args()
+    names = asked.data
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    if asked.seconds:
+        add_seconds(names)
+        return
     measured = {name: measure(*TABLES[name]) for name in names}
     tables = {name: ways for name, (ways, _) in measured.items()}
     families = {f"{name}, 90% intervals by family": rows for name, (_, rows) in measured.items() if rows}
@@ -103,13 +111,23 @@ def main() -> None:
     )
 
 
+def add_seconds(names: list[str]) -> None:
+    """What each way costs in the first fold, beside the scores that are recorded."""
+    recorded = json.loads((RESULTS / "calibration.json").read_text(encoding="utf-8"))
+    for name in names:
+        costs = {row["way"]: row for row in measure(*TABLES[name], folds=1)[0]}
+        for row in recorded["results"][name]:
+            row |= {column: costs[row["way"]][column] for column in COSTS}
+    record("calibration", recorded["results"], says=recorded["says"], packages=["mapie", "scikit-learn"])
+
+
 def best(rows: list[dict[str, Any]]) -> list[str]:
     """The way of ours with the smallest area."""
     ours = [row for row in rows if not row["way"].startswith("MAPIE")]
     return [min(ours, key=lambda row: row["area"])["way"]]
 
 
-def measure(name: str, learner: Learner) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def measure(name: str, learner: Learner, folds: int = FOLDS) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A row for each way of mending, from all folds together, and one for each family of compounds."""
     table, schema = mf.datasets.load(name)
     anions = mf.ChemicalGroups(next(f.columns[0] for f in schema.featurizers if isinstance(f, mf.Composition)))
@@ -117,7 +135,7 @@ def measure(name: str, learner: Learner) -> tuple[list[dict[str, Any]], list[dic
     data = data.take(data.fidelity == data.target)
     groups = anions.names(table)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for fold in data.split(FOLDS, 0):
+    for fold in data.split(FOLDS, 0)[:folds]:
         rest = data.without(fold)
         inner = rest.split(INNER, 1)
         fitted, shared = timed(partial(learner.fit_with_folds, rest, inner))
@@ -245,11 +263,8 @@ def summed(way: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
     # Where a value is all but impossible, its density is 0.
     row |= {name: round(means[name], 4) if np.isfinite(means.get(name, np.inf)) else None for name in ("nll", "crps")}
     fits, mending, asking = (float(np.mean([part[name] for part in parts])) for name in SECONDS)
-    return row | {
-        "fits s": round(fits, 2),
-        "mend s": round(mending, 3),
-        "intervals s": None if np.isnan(asking) else round(asking, 3),
-    }
+    seconds = [round(fits, 2), round(mending, 3), None if np.isnan(asking) else round(asking, 3)]
+    return row | dict(zip(COSTS, seconds, strict=True))
 
 
 if __name__ == "__main__":
