@@ -39,9 +39,9 @@ def summarise(durations: Mapping[str, Sequence[float]], level: float = 0.9) -> p
     Student's distribution with n - 1 degrees of freedom: exact for logarithms that are Gaussian, however few.
 
     >>> summarise({"gcmc": [20.0, 45.0, 30.0, 60.0], "exp": [500.0]}).round(1)
-          n  median   mean  lower  upper
-    gcmc  4    35.7   40.0   10.0  127.0
-    exp   1   500.0    NaN    NaN    NaN
+          n  median  mean  lower  upper
+    gcmc  4    35.7  40.0   10.1  125.9
+    exp   1   500.0   NaN    NaN    NaN
     """
     rows = [_fit(np.log(values), level) for values in durations.values()]
     columns = ["n", "median", "mean", "lower", "upper"]
