@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mfmat.acquisitions import Acquisition
 from mfmat.auto import Auto
 from mfmat.errors import SchemaError
 from mfmat.experts import GP
@@ -93,7 +94,7 @@ class Ask(Policy, kind="ask"):
     Args:
         recipe: what is fitted; `Auto()` unless given.
         sources: those that may be asked and are learned from; None: all. Without the cheap ones: single-fidelity.
-        goal: None: that of the campaign.
+        goal: None: that of the campaign; else `"max"`, `"min"`, `"learn"` or an acquisition.
         name: in results; made of the other fields unless given.
 
     Raises:
@@ -105,11 +106,12 @@ class Ask(Policy, kind="ask"):
 
     recipe: Learner = field(default_factory=Auto)
     sources: tuple[str, ...] | None = None
-    goal: Goal | None = None
+    goal: Goal | Acquisition | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
-        _settle(self, self.recipe.kind + (f" to {self.goal}" if self.goal else ""))
+        goal = self.goal.kind if isinstance(self.goal, Acquisition) else self.goal
+        _settle(self, self.recipe.kind + (f" to {goal}" if goal else ""))
 
     def ask(self, situation: Situation, n: int, previous: Answer | None = None) -> Answer:
         """See `Policy.ask`."""

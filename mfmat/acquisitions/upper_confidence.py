@@ -1,9 +1,10 @@
-"""UpperConfidence: how far the target's mean may yet rise above the best known value."""
+"""UpperConfidence: how high the target's value may well be."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mfmat.acquisitions.acquisition import Acquisition
@@ -12,11 +13,13 @@ from mfmat.prospects import Prospects, log
 
 @dataclass(frozen=True, kw_only=True)
 class UpperConfidence(Acquisition, kind="upper_confidence"):
-    r"""Optimism: $u(x, s) = (\mu_T(x) + \beta\,\tau_s(x) - y^*)_+$.
+    r"""Optimism: $u(x, s) = \rho_s^2(x)\,[b(x) - \min_j b(x_j)]$ with $b = \mu_T + \beta\,\sigma_T$.
 
-    $\tau_s^2 = Cov(f_T, y_s)^2 / Var(y_s)$ is how far a measurement in source s moves the target's mean, $y^*$ the best
-    value measured in the target. Where nothing reaches it there is nothing left to ask. Srinivas et al. 2012,
-    doi:10.1109/TIT.2011.2182033; over sources Kandasamy et al. 2016, arXiv:1603.06288.
+    The bound b of a candidate, counted from the lowest in the pool so that pairs of different prices compare, times the
+    share of its doubt that a measurement in source s takes away: of one source without noise the highest bound comes
+    first. Unlike `Improvement` it goes on among the best once the best is known: for those who want many good
+    candidates. Srinivas et al. 2012, doi:10.1109/TIT.2011.2182033; over sources compare Kandasamy et al. 2016,
+    arXiv:1603.06288.
 
     Args:
         beta: standard deviations of optimism.
@@ -29,19 +32,16 @@ class UpperConfidence(Acquisition, kind="upper_confidence"):
     beta: float = 2.0
     maximize: bool = True
 
-    @property
-    def context(self) -> int:
-        """See `Acquisition.context`."""
-        return 0
-
     def log_utility(self, prospects: Prospects) -> Tensor:
         """See `Acquisition.log_utility`."""
         sign = 1.0 if self.maximize else -1.0
-        above = sign * (prospects.mean - prospects.best(self.maximize))
-        moved = prospects.moved
-        return log((above[:, None] + self.beta * moved.sqrt()) * (moved > 1e-9 * moved.max()))
+        bound = sign * prospects.mean + self.beta * prospects.variance.sqrt()
+        # The lowest of all is worth little, not nothing.
+        above = bound - bound.min() + 1e-9 * prospects.variance.max().sqrt()
+        tells = prospects.tells.clamp(0, 1)
+        return log(above[:, None] * torch.where(tells > 1e-9, tells, 0.0))
 
     def meaning(self, utility: float, prospects: Prospects, unit: str) -> str:
         """See `Acquisition.meaning`."""
-        best, how = prospects.best(self.maximize), "better than" if self.maximize else "below"
-        return f"at best {utility:.2g} {unit} ".rstrip() + f" {how} the best value ({best:.3g})"
+        side = "above the lowest upper" if self.maximize else "below the highest lower"
+        return f"{utility:.2g} {unit} ".rstrip() + f" {side} bound of the pool, as far as the source tells"

@@ -14,6 +14,7 @@ from mfmat.data import at_fidelity, find_distinct, material_keys, material_keys_
 from mfmat.learner import Facts, FittedModel, StackModel
 from mfmat.posteriors import CalibratedPosterior, MixturePosterior
 from mfmat.stacks.hidden import place
+from mfmat.stacks.latent_draws import even_draws
 from mfmat.stacks.levels import MeasuredLevel
 from mfmat.types import Codes, Covariance, Flags, Rows
 
@@ -97,8 +98,6 @@ class Answer:
 
     def slope(self, source: int, normals: Tensor) -> Tensor:
         """The change for one standard deviation of a source's latent value (n), from the draws (K x m)."""
-        if len(self.means) == 1:
-            return torch.zeros_like(self.means[0])
         along = (self.means * normals[:, [source]]).mean(0)
         # Of a value that is exact, the draws of others would give a slope by chance.
         return torch.where(self.doubts[source][0] > 0, along, 0.0)
@@ -134,7 +133,8 @@ class LatentModel(StackModel):
         A row of level r is $\sum_{s<r} a_s(x)\,\epsilon_s(x) + \delta_r(x)$: $\epsilon_s$ is the standardised error
         of the latent value of source s, correlated as the source's own model says, $a_s = E[m(x, z)\,\epsilon_s]$ the
         slope of the member's mean m over the draws, and $\delta_r$ all the rest, correlated as the member says. Moments
-        of single rows are exactly those of the mixture over the draws.
+        of single rows are exactly those of the mixture over the draws; with a single draw, at the latents' means, the
+        slopes are those over a few draws, as far as the variance of the row has room for them.
         """
         fidelity, answers = X[..., -1].round(), self._answers(X)
         mean = self._pick(fidelity, {i: answer.mean for i, answer in answers.items()})
@@ -188,7 +188,7 @@ class LatentModel(StackModel):
         here = len(self.levels) - 1
         with torch.no_grad():
             answer = self._answers(X)[here]
-            slopes = [answer.slope(s, self.normals) for s in answer.doubts]
+            slopes = [answer.slope(s, self.normals) for s in answer.doubts] if len(self.normals) > 1 else []
         return sum((slope.square() for slope in slopes), torch.zeros_like(answer.mean)), answer.noise.mean(0)
 
     def view(self, X: Rows, sees: Sequence[Seen]) -> Tensor:
@@ -257,6 +257,7 @@ class LatentModel(StackModel):
 
     def _covariance(self, X: Rows, observed: Flags, answers: dict[int, Answer]) -> Covariance:
         fidelity, flags = X[..., -1].round(), observed.to(X)
+        slopes = self._slopes(X, answers)
         keys = material_keys_of(X, self.facts["material"])
         same = (keys.unsqueeze(-1) == keys.unsqueeze(-2)).to(X)
         covariance = torch.diag_embed(torch.zeros_like(fidelity))
@@ -264,7 +265,7 @@ class LatentModel(StackModel):
             rows = answer.rows.mean(0).reshape(*X.shape[:-1], -1)
             alike = _correlation(self.levels[s].model.joint(rows, torch.zeros_like(observed))[1])
             noise = answer.noise.mean(0).reshape(fidelity.shape)
-            weight = (fidelity == s) * self._rest(answer).reshape(fidelity.shape)
+            weight = (fidelity == s) * _rest(answer, slopes[s]).reshape(fidelity.shape)
             # A measured cheap value is the material's value: what is its own is the same above.
             own = (fidelity == s) * flags * (SHARED * noise).sqrt()
             shared = False
@@ -273,7 +274,7 @@ class LatentModel(StackModel):
                     continue
                 doubt, part = (each.reshape(fidelity.shape) for each in above.doubts[s])
                 share = part / torch.where(doubt > 0, doubt, 1.0)
-                slope = (fidelity == r) * above.slope(s, self.normals).reshape(fidelity.shape)
+                slope = (fidelity == r) * slopes[r][s].reshape(fidelity.shape)
                 weight = weight + slope * (1 - share).clamp_min(0).sqrt()
                 own = own + slope * torch.where(share > 0, share, 1.0).sqrt() * (share > 0)
                 shared = shared or bool((share > 0).any())
@@ -282,19 +283,35 @@ class LatentModel(StackModel):
             covariance = covariance + torch.diag_embed(fresh) + (_outer(own) * same if shared else 0)
         return covariance
 
-    def _rest(self, answer: Answer) -> Tensor:
-        """The standard deviation of what comes from no latent value (n)."""
-        rest = answer.variance
-        for s in answer.doubts:
-            rest = rest - answer.slope(s, self.normals).square()
-        # Draws with exact moments leave at least the member's own variance, but for rounding.
-        return torch.maximum(rest, answer.variances.mean(0)).sqrt()
+    def _slopes(self, X: Rows, answers: dict[int, Answer]) -> dict[int, dict[int, Tensor]]:
+        """The slopes of each level's answer along the latent values of each source that it is unsure of (n)."""
+        if len(self.normals) > 1 or not any(answer.doubts for answer in answers.values()):
+            return {r: {s: each.slope(s, self.normals) for s in each.doubts} for r, each in answers.items()}
+        several = LatentModel(self.levels, even_draws(2, self.normals.shape[1], seed=0), self.facts)
+        drawn = several._answers(X)
+        found = {r: {s: drawn[r].slope(s, several.normals) for s in each.doubts} for r, each in answers.items()}
+        return {r: _within(answers[r].variance, slopes) for r, slopes in found.items()}
 
     def _pick(self, fidelity: Tensor, of: dict[int, Tensor]) -> Tensor:
         total = torch.zeros_like(fidelity)
         for i, values in of.items():
             total = torch.where(fidelity == i, values.reshape(fidelity.shape), total)
         return total
+
+
+def _within(variance: Tensor, slopes: dict[int, Tensor]) -> dict[int, Tensor]:
+    """The slopes, made smaller where they alone would be more than all but a hundredth of the variance."""
+    told = sum((slope.square() for slope in slopes.values()), torch.zeros_like(variance))
+    factor = (0.99 * variance / torch.where(told > 0, told, 1.0)).sqrt().clamp(max=1)
+    return {s: slope * factor for s, slope in slopes.items()}
+
+
+def _rest(answer: Answer, slopes: dict[int, Tensor]) -> Tensor:
+    """The standard deviation of what comes from no latent value (n)."""
+    rest = answer.variance - sum((slope.square() for slope in slopes.values()), torch.zeros_like(answer.variance))
+    # Draws with exact moments leave at least the member's own variance, but for rounding; a single draw has no moments.
+    least = answer.variances.mean(0) if len(answer.means) > 1 else torch.zeros_like(rest)
+    return torch.maximum(rest, least).sqrt()
 
 
 def _moments(model: FittedModel, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

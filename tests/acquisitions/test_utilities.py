@@ -131,11 +131,13 @@ def test_max_value_entropy_is_the_shrinking_of_a_truncated_gaussian(maximize: bo
 
 
 @BOTH
-def test_upper_confidence_is_optimism_above_the_best(maximize: bool, prospects: Prospects) -> None:
-    sign, best = (1, 0.6) if maximize else (-1, -0.7)
-    above = sign * (prospects.mean.numpy()[:, None] - best) + 1.5 * prospects.moved.sqrt().numpy()
+def test_upper_confidence_is_the_bound_as_far_as_a_source_tells(maximize: bool, prospects: Prospects) -> None:
+    _, C = prospects.model.joint(prospects.candidates, torch.zeros(N, dtype=torch.bool))
+    bound = (1 if maximize else -1) * prospects.mean.numpy() + 1.5 * np.sqrt(C.diagonal().numpy())
+    left = np.array([[outcomes(prospects, i, s)[1][i] for s in range(M)] for i in range(N)])
+    told = 1 - left / C.diagonal().numpy()[:, None]
     found = UpperConfidence(beta=1.5, maximize=maximize).log_utility(prospects).exp()
-    np.testing.assert_allclose(found, np.maximum(above, 0), rtol=1e-9)
+    np.testing.assert_allclose(found, (bound - bound.min())[:, None] * told, rtol=1e-6, atol=1e-6)
 
 
 @BOTH

@@ -15,6 +15,7 @@ import mfmat as mf
 from mfmat.data import at_fidelity
 from mfmat.errors import FitError, SchemaError, UnknownNameError
 from mfmat.posteriors import MixturePosterior
+from mfmat.prospects import Prospects
 from mfmat.stacks.latent_draws import even_draws
 from mfmat.stacks.latent_model import LatentModel
 
@@ -119,13 +120,14 @@ def test_the_posterior_of_a_row_is_a_mixture_with_the_joint_moments() -> None:
     torch.testing.assert_close(said.variance[:, 0, 0], covariance.diagonal())
 
 
+@pytest.mark.parametrize("draws", [1, 8])
 @pytest.mark.parametrize("chained", [False, True])
 @pytest.mark.parametrize("measured", [0, 30, 60])
-def test_the_joint_gaussian_of_all_sources_is_a_covariance(chained: bool, measured: int) -> None:
+def test_the_joint_gaussian_of_all_sources_is_a_covariance(chained: bool, measured: int, draws: int) -> None:
     table, schema, x, _ = stretched(measured)
     table = pd.concat([table, table[table["s"] == "low"].iloc[::3].assign(s="mid", y=lambda rows: rows["y"] ** 2)])
     schema = replace(schema, costs={"low": 1, "mid": 2, "high": 10})
-    model = mf.Latent([mf.GP()], chained=chained).fit(schema.data(table))
+    model = mf.Latent([mf.GP()], chained=chained, draws=draws).fit(schema.data(table))
     rows = torch.tensor(np.r_[x[:3], x[60:63]])[:, None]
     X = torch.cat([torch.cat([rows, torch.full_like(rows, i)], 1) for i in (2, 0, 1, 0)])
     flags = torch.arange(len(X)) >= 12
@@ -323,6 +325,21 @@ def test_draws_have_exact_moments(draws: int, sources: int) -> None:
     torch.testing.assert_close(z.mean(0), torch.zeros(sources).double())
     torch.testing.assert_close(z.mT @ z / len(z), torch.eye(sources).double())
     assert float(z.abs().max()) < 6
+
+
+@pytest.mark.parametrize("draws", [1, 8])
+@pytest.mark.parametrize("top", [mf.GP(), mf.BayesianLinear(), mf.Forest()], ids=lambda top: type(top).__name__)
+def test_a_cheap_value_that_is_still_to_be_measured_is_known_to_tell(top: mf.Learner, draws: int) -> None:
+    table, schema, x, _ = stretched(60)
+    surrogate = mf.fit(table, schema, mf.Latent([mf.GP(), top], draws=draws))
+    pool = pd.DataFrame({"x": x[90:]})
+    X = surrogate.schema.encode(pool)[0]
+    prospects = Prospects(surrogate.model, X[:, 0], surrogate.card["best"])
+    alone = surrogate.model.posterior(X).variance.detach().flatten()
+    # Rows on their own are asked in single precision.
+    torch.testing.assert_close(prospects.variance, alone, rtol=1e-3, atol=1e-5)
+    assert float(prospects.tells[:, 0].median()) > 0.5
+    assert mf.suggest(surrogate, pool, 3)["s"].tolist() == ["low"] * 3
 
 
 def test_one_draw_is_the_mean_and_leaves_the_doubt_in_the_noise() -> None:
