@@ -11,7 +11,7 @@ from mfmat.auto import FEWEST, Auto
 from mfmat.calibrators import Conformal
 from mfmat.learner import Learner
 from mfmat.schema import Schema
-from mfmat.stacks import Latent, Mixture
+from mfmat.stacks import Mixture
 from mfmat.surrogate import Surrogate, fit
 
 GROWTH = 1.25
@@ -66,20 +66,16 @@ def bare(recipe: Learner) -> Learner:
     """The recipe as acquisitions need it.
 
     They read the joint Gaussian, so a calibrator goes. Of a mixture its first member stays, in `Auto` the best: weights
-    would take a fit for each fold and member at every ask. A `Latent` of one draw is made to draw as many as it does
-    by itself: with one, the target does not move with a cheap value that is still to be measured, and nobody would
-    pay for it.
+    would take a fit for each fold and member at every ask.
 
-    >>> from mfmat.experts import GP
-    >>> bare(Conformal(Latent([GP()], draws=1))).draws
-    8
+    >>> from mfmat.experts import GP, Forest
+    >>> bare(Conformal(Mixture([GP(), Forest()]))).kind
+    'gp'
     """
     if isinstance(recipe, Conformal):
         return bare(recipe.learner)
     if isinstance(recipe, Mixture):
         return bare(recipe.members[0])
-    if isinstance(recipe, Latent) and recipe.draws == 1:
-        return replace(recipe, draws=Latent.draws)
     return recipe
 
 

@@ -104,13 +104,13 @@ def test_a_measurement_in_a_cheap_source_moves_the_target() -> None:
     table, schema = make(12)
     unmeasured = schema.encode(pd.DataFrame({"x": [0.513]}))[0][:, 0]
     both = torch.cat([at_fidelity(unmeasured, 0), unmeasured])
-    for recipe, moves in ((mf.Latent([mf.GP()], draws=1), False), (bare(mf.Latent([mf.GP()], draws=1)), True)):
-        model = recipe.fit(schema.data(table))
+    for draws in (1, 8):
+        model = mf.Latent([mf.GP()], draws=draws).fit(schema.data(table))
         covariance = model.joint(both, torch.tensor([True, False]))[1]
-        assert (covariance[0, 1].abs() > 1e-6) == moves
+        assert covariance[0, 1].abs() > 1e-6
 
 
 def test_of_a_mixture_the_best_member_is_refitted() -> None:
     mixture = mf.Mixture([mf.Latent([mf.GP()], draws=1), mf.Difference([mf.GP()])])
-    assert bare(mf.Conformal(mixture)) == mf.Latent([mf.GP()], draws=8)
+    assert bare(mf.Conformal(mixture)) == mf.Latent([mf.GP()], draws=1)
     assert bare(mf.GP()) == mf.GP()
