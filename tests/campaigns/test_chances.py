@@ -55,7 +55,7 @@ def test_an_acquisition_is_kept_and_asked(tmp_path: Path, begin: Begin) -> None:
     campaign = mf.Campaign.open(tmp_path / "gap.db")
     assert (campaign.acquisition, campaign.temperature) == (UpperConfidence(), 0.5)
     assert len(campaign.ask()) == 1
-    assert "at best" in campaign.pending()["reason"].iloc[0]
+    assert "bound of the pool" in campaign.pending()["reason"].iloc[0]
 
 
 def test_a_database_of_before_has_neither(tmp_path: Path, begin: Begin) -> None:
