@@ -50,7 +50,7 @@ app.command()(backtest_cli.backtest)
 
 @app.command()
 def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The report.")] = Path("mfmat-demo.html")) -> None:
-    """The main job on the embedded table, in under a minute.
+    """The main job on the embedded table, in a few minutes.
 
     Example: `mfmat demo`
     """
