@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mfmat.answers import Catalogue
 from mfmat.card import digest
+from mfmat.choosing import ROUNDING
 from mfmat.feasibility import chance_of_success
 from mfmat.frames import plain
 from mfmat.guard import find_turn
@@ -28,9 +29,6 @@ from mfmat.renewal import renew
 from mfmat.stopping import Outlook
 from mfmat.suggestion import suggest
 from mfmat.surrogate import Surrogate
-
-ROUNDING = 1 + 1e-12
-"""Prices that add up to the budget must not miss it by the rounding of their sum."""
 
 LEAST = 0.01
 """Share of the target's variance at a candidate below which a source is not said to help there."""

@@ -19,10 +19,10 @@ from mfmat.shell import (
     Source,
     Table,
     ValueColumn,
-    make_inputs,
-    read_price,
+    make_schema,
     read_recipe,
     read_table,
+    write_table,
 )
 
 
@@ -60,15 +60,8 @@ def backtest(
     """
     from mfmat.backtesting import backtest as replay
     from mfmat.policies import Ask
-    from mfmat.schema import Schema
 
-    schema = Schema(
-        make_inputs(formula, column or [], category or []),
-        value=value,
-        source=source,
-        costs=dict(map(read_price, cost)) if cost else None,
-        material=material,
-    )
+    schema = make_schema((formula, column, category), cost, value=value, source=source, material=material)
     learner = read_recipe(recipe)
     result = replay(
         read_table(table, schema),
@@ -85,8 +78,7 @@ def backtest(
         path=runs,
     )
     typer.echo(result.verdict())
-    text = result.summary().to_csv(out)
-    typer.echo(text if text is not None else f"wrote {out}", nl=text is None)
+    write_table(result.summary().reset_index(), out)
 
 
 def _stop(text: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,13 +23,17 @@ from mfmat.shell import (
     Source,
     Unit,
     ValueColumn,
-    make_inputs,
-    read_price,
+    make_schema,
     read_recipe,
     read_rule,
     read_table,
     write_table,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mfmat.campaign import Campaign
 
 app = typer.Typer(
     help="A search over months: ask, measure, tell; everything is kept in a database.",
@@ -74,20 +78,9 @@ def create(
     --cost pbe=1 --cost exp=400 --budget 5000`
     """
     from mfmat.campaign import Campaign
-    from mfmat.schema import Schema
 
-    schema = Schema(
-        make_inputs(formula, column or [], category or []),
-        value=value,
-        source=source,
-        costs=dict(map(read_price, cost)) if cost else None,
-        noise=noise,
-        material=material,
-        group=group,
-        unit=unit,
-        kinds=dict.fromkeys(label or [], "label"),
-        floor=floor,
-    )
+    options = {"value": value, "source": source, "noise": noise, "material": material, "group": group}
+    schema = make_schema((formula, column, category), cost, label, **options, unit=unit, floor=floor)
     campaign = Campaign.create(
         database,
         schema,
@@ -133,11 +126,8 @@ def tell(
 
     Example: `mfmat campaign tell gap.db filled.csv`
     """
-    from mfmat.campaign import Campaign
-    from mfmat.filled_in import read_filled
-
-    campaign = Campaign.open(database)
-    typer.echo(campaign.tell(read_filled(filled, campaign.schema.numbers), again=again))
+    campaign, table = _opened(database, filled)
+    typer.echo(campaign.tell(table, again=again))
     typer.echo(f"{len(campaign.pending())} asked and not yet told")
 
 
@@ -147,11 +137,8 @@ def correct(database: Database, filled: Filled, why: Why = "") -> None:
 
     Example: `mfmat campaign correct gap.db mended.csv --why "wrong unit"`
     """
-    from mfmat.campaign import Campaign
-    from mfmat.filled_in import read_filled
-
-    campaign = Campaign.open(database)
-    typer.echo(f"{campaign.correct(read_filled(filled, campaign.schema.numbers), why)} corrected")
+    campaign, table = _opened(database, filled)
+    typer.echo(f"{campaign.correct(table, why)} corrected")
 
 
 @app.command()
@@ -160,11 +147,8 @@ def fail(database: Database, rows: Rows, why: Why = "") -> None:
 
     Example: `mfmat campaign fail gap.db broken.csv --why "did not crystallise"`
     """
-    from mfmat.campaign import Campaign
-    from mfmat.filled_in import read_filled
-
-    campaign = Campaign.open(database)
-    typer.echo(f"{campaign.fail(read_filled(rows, campaign.schema.numbers), why)} failed")
+    campaign, table = _opened(database, rows)
+    typer.echo(f"{campaign.fail(table, why)} failed")
 
 
 @app.command()
@@ -173,11 +157,8 @@ def withdraw(database: Database, rows: Rows, why: Why = "") -> None:
 
     Example: `mfmat campaign withdraw gap.db late.csv`
     """
-    from mfmat.campaign import Campaign
-    from mfmat.filled_in import read_filled
-
-    campaign = Campaign.open(database)
-    typer.echo(f"{campaign.withdraw(read_filled(rows, campaign.schema.numbers), why)} withdrawn")
+    campaign, table = _opened(database, rows)
+    typer.echo(f"{campaign.withdraw(table, why)} withdrawn")
 
 
 @app.command()
@@ -206,3 +187,12 @@ def export(database: Database, folder: Annotated[Path, typer.Argument(help="A fo
     from mfmat.campaign import Campaign
 
     typer.echo(f"wrote {Campaign.open(database).export(folder)}")
+
+
+def _opened(database: str, path: Path) -> tuple[Campaign, pd.DataFrame]:
+    """The campaign, and a table of it that a person filled in."""
+    from mfmat.campaign import Campaign
+    from mfmat.filled_in import read_filled
+
+    campaign = Campaign.open(database)
+    return campaign, read_filled(path, campaign.schema.numbers)

@@ -13,7 +13,6 @@ from mfmat.prospects import Prospects
 
 FIRST = 1e9
 """What lifts the score of pairs that cost nothing above all that have a price."""
-
 ROUNDING = 1 + 1e-12
 """A sum of prices that add up to the budget must not miss it by rounding."""
 
@@ -46,7 +45,7 @@ class Terms:
         costs: price of each pair (n x m).
         open: pairs that may be chosen (n x m).
         chance: probability that a measurement of each candidate gives a value (n); 1 where None.
-        budget: sum of the costs at most; None: unlimited.
+        budget: sum of the costs at most.
         first: the fidelity of the first pair, where one there is possible; None: any.
         temperature: of the softmax that pairs are drawn by; 0: always the best.
         seed: of those draws.
@@ -55,7 +54,7 @@ class Terms:
     costs: Tensor
     open: Tensor
     chance: Tensor | None = None
-    budget: float | None = None
+    budget: float = math.inf
     first: int | None = None
     temperature: float = 0.0
     seed: int = 0
@@ -68,7 +67,7 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
     $score^{1/t}$ (Gumbel-max; the design of Fannjiang et al. 2022, doi:10.1073/pnas.2204569119), whose probability is
     recorded, so that what is measured can be weighed by it.
     """
-    left, open_ = math.inf if terms.budget is None else terms.budget, terms.open.clone()
+    left, open_ = terms.budget, terms.open.clone()
     generator = torch.Generator().manual_seed(terms.seed)
     chosen: list[Choice] = []
     while len(chosen) < n:

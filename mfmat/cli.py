@@ -30,8 +30,7 @@ from mfmat.shell import (
     Table,
     Unit,
     ValueColumn,
-    make_inputs,
-    read_price,
+    make_schema,
     read_recipe,
     read_table,
     write_table,
@@ -82,21 +81,10 @@ def fit(
 
     Example: `mfmat fit gaps.csv --formula formula --value gap --source method --cost pbe=1 --cost exp=400 -o gap.mfmat`
     """
-    from mfmat.schema import Schema
     from mfmat.surrogate import fit as fit_surrogate
 
-    schema = Schema(
-        make_inputs(formula, column or [], category or []),
-        value=value,
-        source=source,
-        costs=dict(map(read_price, cost)) if cost else None,
-        noise=noise,
-        material=material,
-        group=group,
-        unit=unit,
-        kinds=dict.fromkeys(label or [], "label"),
-        floor=floor,
-    )
+    options = {"value": value, "source": source, "noise": noise, "material": material, "group": group}
+    schema = make_schema((formula, column, category), cost, label, **options, unit=unit, floor=floor)
     learner = read_recipe(recipe)
     surrogate = fit_surrogate(read_table(table, schema), schema, learner, on_error=on_error.value)
     surrogate.save(out)
@@ -166,10 +154,8 @@ def diagnose(
     Example: `mfmat diagnose gaps.csv --formula formula --value gap --source method --cost pbe=1 --cost exp=400`
     """
     from mfmat.diagnosis import diagnose as judge
-    from mfmat.schema import Schema
 
-    inputs, costs = make_inputs(formula, column or [], category or []), dict(map(read_price, cost or []))
-    schema = Schema(inputs, value=value, source=source, costs=costs, material=material)
+    schema = make_schema((formula, column, category), cost, value=value, source=source, material=material)
     write_table(judge(read_table(table, schema), schema, by=by, on_error=on_error.value).reset_index(), out)
 
 

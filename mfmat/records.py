@@ -63,7 +63,6 @@ class Settings:
                 expected="an acquisition that looks for what the goal says",
                 fix=f"goal={'max' if upward else 'min'!r}, or maximize={not upward}",
             )
-
         if self.goal == "learn" and (wrong := [rule for rule in self.stop if rule.ranks]):
             raise SchemaError(
                 f"{wrong[0]!r} where the goal is to learn",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -89,6 +89,31 @@ def make_inputs(formula: str | None, columns: list[str], categories: list[str]) 
     if not inputs:
         raise typer.BadParameter("no inputs: give --formula, --column or --category")
     return tuple(inputs)
+
+
+def make_schema(
+    inputs: tuple[str | None, list[str] | None, list[str] | None],
+    cost: list[str] | None,
+    label: list[str] | None = None,
+    **options: Any,
+) -> Schema:
+    """The schema that the options of a verb describe.
+
+    Args:
+        inputs: the column of formulas, those of numbers and those of categories.
+        cost: SOURCE=PRICE of each source; one source unless given.
+        label: sources whose values are class names.
+        options: whatever else a schema takes, as it is.
+    """
+    from mfmat.schema import Schema
+
+    formula, columns, categories = inputs
+    return Schema(
+        make_inputs(formula, columns or [], categories or []),
+        costs=dict(map(read_price, cost)) if cost else None,
+        kinds=dict.fromkeys(label or [], "label"),
+        **options,
+    )
 
 
 def read_price(text: str) -> tuple[str, float]:

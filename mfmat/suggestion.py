@@ -110,10 +110,9 @@ def suggest(
         )
     acquisition, best, reference = _acquisition(goal), surrogate.card["best"], None
     asked = torch.zeros(0, 1).double() if pending is None or pending.empty else _asked(surrogate, pending)
-    gone = _gone(surrogate, asked, sources)
+    gone, most = _gone(surrogate, asked, sources), math.inf if budget is None else budget
     if executor is not None or not isinstance(pool, pd.DataFrame | Pool):
         _check_temperature(temperature)
-        most = math.inf if budget is None else budget
         question = Question(schema, acquisition, best, asked, most, seed, on_error)
         few = Shortlist(max(LEAST, EACH * n), gone)
         fitted = surrogate.recipe, surrogate.model
@@ -127,7 +126,7 @@ def suggest(
         costs=known.costs,
         open=_open(known, gone),
         chance=None if chance is None else torch.from_numpy(chance.to_numpy(float)[known.rows]),
-        budget=budget,
+        budget=most,
         first=None if first is None else schema.fidelity(first),
         temperature=temperature,
         seed=seed,
