@@ -383,12 +383,13 @@ def _keep(n: int, problems: list[Problem], on_error: OnError) -> NDArray[np.int6
     if bad and on_error == "raise":
         raise TableError.of(problems)
     if bad:
-        warn(
-            SkippedRowsWarning,
-            f"{len(bad)} of {n} rows that cannot be read, left out: " + "; ".join(map(str, problems[:5])),
-            expected="rows that can all be read",
-            fix="see the .skipped of the Data for every one of them",
-        )
+        warn_skipped(problems, len(bad), n, fix="see the .skipped of the Data for every one of them")
     if len(bad) == n:
         raise TableError.of(problems)
     return np.setdiff1d(np.arange(n), bad)
+
+
+def warn_skipped(problems: Sequence[Problem], bad: int, n: int, *, fix: str) -> None:
+    """Say how many of n rows were left out, and what was wrong with the first."""
+    came = f"{bad} of {n} rows that cannot be read, left out: " + "; ".join(map(str, problems[:5]))
+    warn(SkippedRowsWarning, came, expected="rows that can all be read", fix=fix)

@@ -23,12 +23,12 @@ from torch import Tensor
 from mfmat.acquisitions import Acquisition
 from mfmat.choosing import free_first, per_cost
 from mfmat.chunks import Chunks, count_chunks, read_chunks, read_once
-from mfmat.errors import Problem, SchemaError, TableError, check_choice, warn
+from mfmat.errors import Problem, SchemaError, TableError, check_choice
 from mfmat.learner import FittedModel, Learner
 from mfmat.pool import Pool
 from mfmat.progress import track
 from mfmat.prospects import Prospects
-from mfmat.schema import OnError, Schema, SkippedRowsWarning
+from mfmat.schema import OnError, Schema, warn_skipped
 
 LEAST, EACH = 1000, 50
 """Candidates kept for each source: so many at least, and so many for each pair wanted."""
@@ -193,12 +193,7 @@ def shorten(
     if bad == rows:
         raise TableError.of(problems)
     if bad:
-        warn(
-            SkippedRowsWarning,
-            f"{bad} of {rows} rows that cannot be read, left out: " + "; ".join(map(str, problems[:5])),
-            expected="rows that can all be read",
-            fix="mend those cells",
-        )
+        warn_skipped(problems, bad, rows, fix="mend those cells")
     return shortlist
 
 
