@@ -116,7 +116,9 @@ class Knowledge(Loop, kind="benchmark_knowledge"):
             ]
         return (torch.stack(columns, dim=1) - now) / prices(schema)
 
-    def _risen(self, model: SingleTaskMultiFidelityGP, sampler: SobolQMCNormalSampler, X: Tensor, goal: Tensor) -> Tensor:
+    def _risen(
+        self, model: SingleTaskMultiFidelityGP, sampler: SobolQMCNormalSampler, X: Tensor, goal: Tensor
+    ) -> Tensor:
         fantasy = model.fantasize(X.unsqueeze(1), sampler)
         return fantasy.posterior(goal).mean.amax(dim=(-2, -1)).mean(dim=0)
 
