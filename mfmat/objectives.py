@@ -67,4 +67,6 @@ def join(data: Sequence[Data], names: Sequence[str]) -> Known:
     ]
     every = pd.concat(columns, axis=1, join="inner", sort=False)
     places = columns[0].index.get_indexer(every.index)
-    return Known(at_target[0].X[torch.from_numpy(places)], torch.from_numpy(every.to_numpy(np.float64)), tuple(names))
+    return Known(
+        at_target[0].X[torch.from_numpy(places)], torch.from_numpy(every.to_numpy(np.float64, copy=True)), tuple(names)
+    )

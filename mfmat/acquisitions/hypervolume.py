@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -39,7 +39,8 @@ class Hypervolume(Acquisition, kind="hypervolume"):
 
     Args:
         reference: for each value the worst that is still of use; those left out lie a tenth of the front's range
-            below its worst (Ishibuchi et al. 2011; BoTorch's `infer_reference_point`).
+            below its worst, of a front of one material a tenth of the range of all that was measured (BoTorch's
+            `infer_reference_point`).
         minimize: the values that should be small.
 
     Raises:
@@ -51,7 +52,7 @@ class Hypervolume(Acquisition, kind="hypervolume"):
     """
 
     reference: Mapping[str, float] = field(default_factory=dict)
-    minimize: tuple[str, ...] = ()
+    minimize: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         names = (self.minimize,) if isinstance(self.minimize, str) else tuple(self.minimize)
@@ -111,11 +112,15 @@ class Hypervolume(Acquisition, kind="hypervolume"):
         values = known.Y if len(known.Y) else torch.stack([each.mean for each in prospects.objectives], dim=-1)
         good = sign * values
         front = good[is_non_dominated(good)]
+        spread = torch.stack([each.variance.max().sqrt() for each in prospects.objectives]).clamp_min(1e-150)
+        highest, reach = good.max(dim=0).values, good.max(dim=0).values - good.min(dim=0).values
+        # BoTorch's rule takes its lengths from the values themselves, which are best 1 for that.
+        unit = torch.where(reach > 0, reach, spread)
+        inferred = highest + unit * (infer_reference_point((front - highest) / unit + 1) - 1)
         given = torch.tensor([self.reference.get(name, math.nan) for name in known.names]).double()
-        reference = torch.where(given.isnan(), infer_reference_point(front), sign * given)
-        reach = front.max(dim=0).values - reference
-        spread = torch.stack([each.variance.max().sqrt() for each in prospects.objectives])
-        scale = torch.where(reach > 0, reach, spread.clamp_min(1e-300))
+        reference = torch.where(given.isnan(), inferred, sign * given)
+        above = front.max(dim=0).values - reference
+        scale = torch.where(above > 0, above, spread)
         return _Frame(sign, reference, scale, (front - reference) / scale)
 
     def _check(self, names: tuple[str, ...]) -> None:

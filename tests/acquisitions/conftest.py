@@ -25,12 +25,18 @@ class Square(FittedModel):
         self.Y = self.truth[n:] + math.sqrt(noise) * normals[n + measured :]
         weights = torch.linalg.solve(K[n:, n:] + noise * torch.eye(measured), K[n:])
         self.means, self.C, self.n, self.spread = weights.T @ self.Y, K - K[:, n:] @ weights, n, noise
-        self.facts = {"sources": ["measured"], "width": 1}
+        self.jitter, self.facts = 1e-10, {"sources": ["measured"], "width": 1}
+
+    def scaled(self, unit: float) -> Square:
+        """The same in another unit."""
+        self.means, self.Y, self.C = unit * self.means, unit * self.Y, unit**2 * self.C
+        self.spread, self.jitter = unit**2 * self.spread, unit**2 * self.jitter
+        return self
 
     def joint(self, X: torch.Tensor, observed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         at = X[..., 0].long()
         block = self.C[at[..., :, None], at[..., None, :]]
-        return self.means[at], block + torch.diag_embed(self.noise(X) * observed + 1e-10)
+        return self.means[at], block + torch.diag_embed(self.noise(X) * observed + self.jitter)
 
     def noise(self, X: torch.Tensor) -> torch.Tensor:
         return torch.full(X.shape[:-1], self.spread, dtype=torch.double)
@@ -47,10 +53,10 @@ class Square(FittedModel):
         known = Known(self.rows(measured=True), self.Y[:, None], ("y",))
         return Prospects(self, self.rows(), best, seed, **{"known": known, **options})
 
-    def draws(self, n: int) -> torch.Tensor:
+    def draws(self, n: int, seed: int = 99) -> torch.Tensor:
         """Joint draws of the noise-free values of all points (points x n)."""
         root = torch.linalg.cholesky(self.C + 1e-8 * torch.eye(len(self.C)))
-        normals = torch.randn(len(self.C), n, dtype=torch.double, generator=torch.Generator().manual_seed(99))
+        normals = torch.randn(len(self.C), n, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
         return self.means[:, None] + root @ normals
 
 
