@@ -130,6 +130,7 @@ def _best(records: Records, view: View, n: int, budget: float | None, *, seed: i
         n,
         goal=settings.acquisition or settings.goal,
         pending=catalogue.asked(ledger.pending.values()),
+        seen=view.seen,
         budget=budget,
         chance=view.chance,
         first=target if turn else None,

@@ -22,6 +22,7 @@ class Choice:
     """One pair that was chosen, what it was preferred to, and how likely it was to be chosen.
 
     Attributes:
+        tells: the share of each value's doubt that it takes away at its own candidate.
         scores: of its candidate in each source; NaN where it is not open.
         highest: the highest score of any pair then.
     """
@@ -31,7 +32,7 @@ class Choice:
     cost: float
     utility: float
     score: float
-    tells: float
+    tells: tuple[float, ...]
     scores: tuple[float, ...]
     highest: float
     probability: float
@@ -90,7 +91,7 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
             cost=float(terms.costs[where]),
             utility=math.exp(utility[where]),
             score=math.exp(score[where]),
-            tells=float(prospects.tells[where]),
+            tells=tuple(float(each.tells[where]) for each in prospects.objectives),
             scores=tuple(scores),
             highest=float(score[affordable].max().exp()),
             probability=probability,

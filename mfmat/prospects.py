@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,6 +22,23 @@ PAIRS = 256
 """Pairs asked at a time together with the reference."""
 KEPT = 2**26
 """Covariances of pairs with the reference that are kept (512 MB); of larger pools they are computed anew."""
+EXPLAINED = 1e-4
+"""Share of a value's variance that the others leave, below which it is taken for what they say of it."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was measured in the target.
+
+    Attributes:
+        X: rows of which every value was measured (k x (d+1)).
+        Y: their values (k x o).
+        names: of the values (o).
+    """
+
+    X: Tensor = field(repr=False)
+    Y: Tensor = field(repr=False)
+    names: tuple[str, ...]
 
 
 class Prospects:
@@ -37,6 +56,8 @@ class Prospects:
         seed: of whatever an acquisition draws.
         reference: further candidates, after the others, that stand for the whole pool where these are a part of it
             (r x (d+1)); n counts them, too.
+        known: what was measured in the target, for acquisitions that look at more than the best of it.
+        others: prospects of the same candidates in further values that the same measurement gives.
 
     Attributes:
         mean, variance: of the target's noise-free value at each candidate (n).
@@ -52,6 +73,9 @@ class Prospects:
         best: Mapping[str, float] | None,
         seed: int = 0,
         reference: Tensor | None = None,
+        *,
+        known: Known | None = None,
+        others: Sequence[Prospects] = (),
     ) -> None:
         self._sampled = None if reference is None else torch.arange(len(reference)) + len(candidates)
         candidates = candidates if reference is None else torch.cat([candidates, reference])
@@ -61,7 +85,8 @@ class Prospects:
         self.mean = means
         self.variance, self.shared = covariances[:, 0, 0], covariances[:, 0, 1:]
         self.measured = covariances.diagonal(dim1=-2, dim2=-1)[:, 1:]
-        self.asked = candidates[:0]
+        self.asked, self.known, self.others = candidates[:0], known, tuple(others)
+        self._observed = torch.zeros(0, dtype=torch.bool)
         self._factor = candidates.new_zeros(0, 0)
         self._columns = candidates.new_zeros(len(candidates), self.sources + 1, 0)
         self._kept: dict[tuple[int, ...], list[Tensor]] = {}
@@ -77,6 +102,11 @@ class Prospects:
         """The share of the target's variance that each pair would take away at its own candidate (n x m)."""
         return self.moved / self.variance.clamp_min(1e-300)[:, None]
 
+    @property
+    def objectives(self) -> tuple[Prospects, ...]:
+        """These prospects and those of the further values."""
+        return self, *self.others
+
     def best(self, maximize: bool) -> float:
         """The best mean of what was measured in the target, never in a cheaper source."""
         if self._best is not None:
@@ -85,13 +115,55 @@ class Prospects:
 
     def believe(self, row: Tensor) -> None:
         """Take in one asked row (d+1), which need not be of the pool, as if it had come out as expected."""
-        asked = torch.cat([self.asked, row[None]])
+        for each in self.objectives:
+            each._take(row, observed=True)
+
+    def knowing(self, rows: Tensor) -> Prospects:
+        """What would be left to learn if the target's noise-free values at these rows (k x (d+1)) were known.
+
+        A row of which the others leave too little open to compute with (`EXPLAINED`) is not asked itself.
+        """
+        inner = copy(self)
+        for row in rows:
+            inner._take(row, observed=False, least=EXPLAINED)
+        return inner
+
+    def imagine(self, rows: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
+        """The target's means at each candidate (n x s) and at k rows (k x s), had all that is asked come out so.
+
+        Args:
+            rows: at the target (k x (d+1)).
+            normals: independent standard normal outcomes, one for each row asked, by the Cholesky factor (asked x s).
+        """
+        if not len(rows):
+            return self.mean[:, None] + self._columns[:, 0] @ normals, normals.new_zeros(0, normals.shape[1])
+        observed = torch.cat([torch.zeros(len(rows), dtype=torch.bool), self._observed])
         with torch.no_grad():
-            _, among = self.model.joint(asked, torch.ones(len(asked), dtype=torch.bool))
+            mean, C = self.model.joint(torch.cat([rows, self.asked]), observed)
+        columns = torch.linalg.solve_triangular(self._factor, C[len(rows) :, : len(rows)], upper=False)
+        return self.mean[:, None] + self._columns[:, 0] @ normals, mean[: len(rows), None] + columns.mT @ normals
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the noise-free value of k rows (k x (d+1)), before anything is believed."""
+        blocks = []
+        for chunk in rows.unsqueeze(1).split(CHUNK):
+            with torch.no_grad():
+                blocks.append(self.model.joint(chunk, torch.tensor([False])))
+        return torch.cat([mean[:, 0] for mean, _ in blocks]), torch.cat([C[:, 0, 0] for _, C in blocks])
+
+    def _take(self, row: Tensor, *, observed: bool, least: float = 0.0) -> None:
+        """Add a row's column to the factor, unless less than this share of its variance is left."""
+        asked = torch.cat([self.asked, row[None]])
+        flags = torch.cat([self._observed, torch.tensor([observed])])
+        with torch.no_grad():
+            _, among = self.model.joint(asked, flags)
         reach = torch.linalg.solve_triangular(self._factor, among[:-1, -1:], upper=False)[:, 0]
+        left = among[-1, -1] - reach.square().sum()
+        if left < least * among[-1, -1]:
+            return
         # A repeat of what is known exactly adds nothing; rounding must not make it negative.
-        pivot = (among[-1, -1] - reach.square().sum()).clamp_min(1e-12 * among[-1, -1]).sqrt()
-        _, column = self._ask(row, lambda mean, C: (mean[:, 0], C[:, :-1, -1]))
+        pivot = left.clamp_min(1e-12 * among[-1, -1]).sqrt()
+        _, column = self._ask((row, observed), lambda mean, C: (mean[:, 0], C[:, :-1, -1]))
         column = (column - self._columns @ reach) / pivot
         self.variance = (self.variance - column[:, 0].square()).clamp_min(1e-12 * self.variance)
         self.shared = self.shared - column[:, :1] * column[:, 1:]
@@ -99,7 +171,7 @@ class Prospects:
         self._columns = torch.cat([self._columns, column.unsqueeze(-1)], dim=-1)
         below = torch.cat([reach, pivot[None]])
         wider = torch.cat([self._factor, self._factor.new_zeros(len(reach), 1)], dim=1)
-        self._factor, self.asked = torch.cat([wider, below[None]]), asked
+        self._factor, self.asked, self._observed = torch.cat([wider, below[None]]), asked, flags
 
     def across(self, reference: Codes) -> Iterator[Tensor]:
         """Covariance of the target's value at r candidates with measurements, in blocks of pairs (r x some of n m).
@@ -148,15 +220,18 @@ class Prospects:
             yield covariance[len(pairs) :, : len(pairs)]
 
     def _ask(
-        self, row: Tensor | None, take: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+        self, further: tuple[Tensor, bool] | None, take: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     ) -> tuple[Tensor, Tensor]:
-        """What `take` leaves of mean and covariance of each candidate's value, its measurements, and one more row."""
+        """What `take` leaves of mean and covariance of each candidate's value, its measurements, and a further row.
+
+        The row comes with whether it is measured, with noise.
+        """
         taken = []
-        observed = torch.tensor([False] + [True] * (self.sources + (row is not None)))
+        observed = torch.tensor([False] + [True] * self.sources + ([] if further is None else [further[1]]))
         for chunk in self.candidates.split(CHUNK):
             block = torch.cat([chunk.unsqueeze(1), at_every_source(chunk, self.sources)], dim=1)
-            if row is not None:
-                block = torch.cat([block, row.expand(len(block), 1, -1)], dim=1)
+            if further is not None:
+                block = torch.cat([block, further[0].expand(len(block), 1, -1)], dim=1)
             with torch.no_grad():
                 taken.append(take(*self.model.joint(block, observed)))
         return torch.cat([mean for mean, _ in taken]), torch.cat([rest for _, rest in taken])

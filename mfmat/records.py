@@ -40,8 +40,8 @@ class Settings:
         stop: rules by which it ends.
 
     Raises:
-        SchemaError: an unknown goal, a budget or a temperature that is none, an acquisition that looks the other way,
-            a rule about the best candidates where none are looked for.
+        SchemaError: an unknown goal, a budget or a temperature that is none, an acquisition that looks the other way or
+            is about several values, a rule about the best candidates where none are looked for.
     """
 
     recipe: Learner
@@ -56,6 +56,12 @@ class Settings:
         check_choice("goal", self.goal, get_args(Goal))
         check_amount("budget", self.budget)
         check_amount("temperature", self.temperature)
+        if self.acquisition is not None and self.acquisition.several:
+            raise SchemaError(
+                f"a campaign with {self.acquisition!r}",
+                expected="an acquisition about one value: a campaign has one value column",
+                fix="suggest([surrogate, ...], pool, goal=...) for each round",
+            )
         upward = getattr(self.acquisition, "maximize", None)
         if upward is not None and upward != (self.goal == "max"):
             raise SchemaError(

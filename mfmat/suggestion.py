@@ -11,13 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mfmat.acquisitions import Acquisition, Improvement, VarianceReduction
+from mfmat.acquisitions import Acquisition, Hypervolume, Improvement, VarianceReduction
 from mfmat.choosing import Choice, Terms, choose
 from mfmat.chunks import ROWS, Chunks
 from mfmat.data import material_keys
 from mfmat.errors import SchemaError, check_choice
+from mfmat.objectives import check_alike, join
 from mfmat.pool import Pool
-from mfmat.prospects import Prospects
+from mfmat.prospects import Known, Prospects
 from mfmat.schema import OnError
 from mfmat.shards import EACH, LEAST, Question, Shortlist, shorten
 from mfmat.surrogate import Surrogate
@@ -27,13 +28,14 @@ Goal = Literal["max", "min", "learn"]
 
 
 def suggest(
-    surrogate: Surrogate,
+    surrogate: Surrogate | Sequence[Surrogate],
     pool: pd.DataFrame | Pool | Chunks,
     n: int = 1,
     *,
     goal: Goal | Acquisition = "max",
     sources: Sequence[str] | None = None,
     pending: pd.DataFrame | None = None,
+    seen: pd.DataFrame | Sequence[pd.DataFrame] | None = None,
     budget: float | None = None,
     chance: pd.Series | None = None,
     first: str | None = None,
@@ -46,9 +48,13 @@ def suggest(
 
     Every candidate of the pool in every source is scored by utility / cost, the utility being about the
     target alone: `Improvement` for `goal="max"` or `"min"`, `VarianceReduction` for `"learn"`. After each
-    choice its expected outcome is believed (`Prospects.believe`), so that the next teaches something else. Pairs
+    choice it is taken for asked (`Prospects.believe`), so that the next teaches something else. Pairs
     at cost 0 come first, by utility. Pairs that were measured already, or that tell nothing about the
     target, are left out, so fewer than n rows may come back.
+
+    Several surrogates are of several values that the same measurements give: columns of one table, fitted with schemas
+    that share all but the value, its noise, unit and floor. The utility is then that of `Hypervolume`, which looks for
+    the best compromises; a pair is left out once all of its values were measured.
 
     A pool larger than memory comes as a file or as DataFrames one after the other. Each chunk is scored once, and the
     max(1000, 50 n) best candidates of each source are kept, among which the pairs are then chosen as above. In memory
@@ -60,15 +66,18 @@ def suggest(
     reads the pool twice, first to draw the sample that its variance is averaged over.
 
     Args:
-        surrogate: fitted.
+        surrogate: fitted; or one for each of several values.
         pool: candidates, with the schema's input columns; other columns travel along. A `Pool` was read before. A path
             to a `.csv` or (with pyarrow) `.parquet` file, or any iterable of DataFrames, is read in chunks; chunks
             whose indices count from 0 are numbered on, any other index is kept.
         n: pairs wanted.
-        goal: `"max"`, `"min"`, `"learn"` the target over the whole pool, or an acquisition.
+        goal: `"max"`, `"min"`, `"learn"` the target over the whole pool, or an acquisition; of several values `"max"`
+            is `Hypervolume()`, `"min"` the same with all of them small.
         sources: those that may be suggested; all unless given.
         pending: rows with the schema's input and source columns that are being measured: they are not suggested
-            again, and are believed to come out as expected.
+            again, and what they will tell is not to be learned twice.
+        seen: the table that the surrogate was fitted to, or one for each; needed once it was loaded, by acquisitions
+            that look at what was measured (`NoisyImprovement`, `Hypervolume`).
         budget: what all pairs together may cost at most.
         chance: for each row of the pool the probability that a measurement there gives a value; the utility is
             multiplied by it.
@@ -89,7 +98,8 @@ def suggest(
     Raises:
         TableError: an empty pool, a missing column, or cells that cannot be read.
         SchemaError: an unknown goal; a target that is a label; a pool in chunks with a temperature, with an
-            acquisition that compares all candidates with each other, or, to learn, that can be read only once.
+            acquisition that compares all candidates with each other or looks at what was measured, or, to learn, that
+            can be read only once; surrogates that do not belong together.
         UnknownNameError: a source that the schema does not know.
 
     >>> import mfmat as mf
@@ -99,26 +109,22 @@ def suggest(
     >>> suggest(surrogate, chunks, n=2)[["x", "source"]]
             x source
     14  0.875      y
-    11  0.675      y
+    12  0.750      y
     """
-    schema = surrogate.schema
-    if schema.classes():
-        raise SchemaError(
-            f"suggestions for the label {schema.sources[-1]!r}",
-            expected="a target of values",
-            fix="choose by the probabilities of predict(pool)",
-        )
-    acquisition, best, reference = _acquisition(goal), surrogate.card["best"], None
-    asked = torch.zeros(0, 1).double() if pending is None or pending.empty else _asked(surrogate, pending)
-    gone, most = _gone(surrogate, asked, sources), math.inf if budget is None else budget
+    several = [surrogate] if isinstance(surrogate, Surrogate) else list(surrogate)
+    acquisition = _acquisition(goal, several)
+    first_of, schema = several[0], several[0].schema
+    best, reference = first_of.card["best"], None
+    asked = torch.zeros(0, 1).double() if pending is None or pending.empty else _asked(first_of, pending)
+    gone, most = _gone(several, asked, sources), math.inf if budget is None else budget
     if executor is not None or not isinstance(pool, pd.DataFrame | Pool):
-        _check_temperature(temperature)
+        _check_chunks(temperature, acquisition)
         question = Question(schema, acquisition, best, asked, most, seed, on_error)
         few = Shortlist(max(LEAST, EACH * n), gone)
-        fitted = surrogate.recipe, surrogate.model
+        fitted = first_of.recipe, first_of.model
         shorten(_in_chunks(pool), question, few, fitted, chance=chance, executor=executor)
         if few.table.empty:
-            return _table(surrogate, few.table, [], [])
+            return _table(several, few.table, [], [])
         pool, reference, best = few.table, few.reference, best or {"max": few.means[0], "min": few.means[1]}
         chance = None if chance is None else chance.iloc[few.positions]
     known = pool if isinstance(pool, Pool) else Pool.read(schema, pool, on_error=on_error)
@@ -132,24 +138,76 @@ def suggest(
         seed=seed,
     )
     if n < 1 or not bool(terms.open.any()):
-        return _table(surrogate, known.table.iloc[:0], [], [])
-    prospects = Prospects(surrogate.model, known.X, best, seed, reference)
+        return _table(several, known.table.iloc[:0], [], [])
+    prospects = Prospects(
+        first_of.model,
+        known.X,
+        best,
+        seed,
+        reference,
+        known=_known(several, seen) if acquisition.remembers else None,
+        others=[Prospects(each.model, known.X, each.card["best"], seed) for each in several[1:]],
+    )
     for row in asked:
         prospects.believe(row)
-    told = torch.where(terms.open, prospects.tells[: len(terms.open)], -math.inf).amax(0)
+    tells = torch.stack([each.tells[: len(terms.open)] for each in prospects.objectives]).amax(0)
+    told = torch.where(terms.open, tells, -math.inf).amax(0)
     choices = choose(prospects, acquisition, terms, n)
-    meanings = [acquisition.meaning(choice.utility, prospects, schema.unit) for choice in choices]
+    unit = "·".join(each.schema.unit for each in several) if all(each.schema.unit for each in several) else ""
+    meanings = [acquisition.meaning(choice.utility, prospects, unit) for choice in choices]
     rows = known.rows[[choice.candidate for choice in choices]]
-    table = _table(surrogate, known.table.iloc[rows], choices, meanings)
+    table = _table(several, known.table.iloc[rows], choices, meanings)
     table.attrs["tells"] = dict(zip(schema.sources, told.tolist(), strict=True))
     return table
 
 
-def _acquisition(goal: Goal | Acquisition) -> Acquisition:
+def _acquisition(goal: Goal | Acquisition, several: Sequence[Surrogate]) -> Acquisition:
+    """What is asked of every pair, where it can be asked of these surrogates."""
+    if not several:
+        raise SchemaError(
+            "no surrogate", expected="one, or one for each value", fix="suggest([strength, ductility], ...)"
+        )
+    for each in several:
+        if each.schema.classes():
+            raise SchemaError(
+                f"suggestions for the label {each.schema.sources[-1]!r}",
+                expected="a target of values",
+                fix="choose by the probabilities of predict(pool)",
+            )
+    check_alike([each.schema for each in several])
     if isinstance(goal, Acquisition):
-        return goal
-    check_choice("goal", goal, get_args(Goal))
-    return VarianceReduction() if goal == "learn" else Improvement(maximize=goal == "max")
+        acquisition = goal
+    else:
+        check_choice("goal", goal, get_args(Goal))
+        acquisition = _usual(goal, several)
+    if acquisition.several != (len(several) > 1):
+        raise SchemaError(
+            f"{type(acquisition).__name__} of {len(several)} value{'s' * (len(several) > 1)}",
+            expected="several surrogates for Hypervolume, one for every other acquisition",
+            fix="goal=Hypervolume() with [strength, ductility]" if len(several) > 1 else 'goal="max"',
+        )
+    return acquisition
+
+
+def _usual(goal: Goal, several: Sequence[Surrogate]) -> Acquisition:
+    if goal == "learn":
+        return VarianceReduction()
+    if len(several) > 1:
+        return Hypervolume(minimize=() if goal == "max" else tuple(each.schema.value for each in several))
+    return Improvement(maximize=goal == "max")
+
+
+def _known(several: Sequence[Surrogate], seen: pd.DataFrame | Sequence[pd.DataFrame] | None) -> Known:
+    """What was measured in the target."""
+    tables = [seen] * len(several) if seen is None or isinstance(seen, pd.DataFrame) else list(seen)
+    if len(tables) != len(several):
+        raise SchemaError(
+            f"{len(tables)} tables seen by {len(several)} surrogates",
+            expected="the table that each was fitted to",
+            fix="seen=[...] in the order of the surrogates",
+        )
+    data = [each.recall(table) for each, table in zip(several, tables, strict=True)]
+    return join(data, [each.schema.value for each in several])
 
 
 def _asked(surrogate: Surrogate, pending: pd.DataFrame) -> Tensor:
@@ -169,24 +227,33 @@ def _in_chunks(pool: pd.DataFrame | Pool | Chunks) -> Chunks:
     return [table.iloc[start : start + ROWS] for start in range(0, len(table), ROWS)]
 
 
-def _check_temperature(temperature: float) -> None:
-    if temperature:
+def _check_chunks(temperature: float, acquisition: Acquisition) -> None:
+    wrong = f"temperature={temperature!r}" if temperature else type(acquisition).__name__
+    if temperature or acquisition.remembers:
         raise SchemaError(
-            f"temperature={temperature!r} for a pool in chunks, of which only the best candidates are kept",
-            expected="a temperature of 0",
+            f"{wrong} for a pool in chunks, of which only the best candidates are kept",
+            expected="a temperature of 0, and one value that is looked at candidate by candidate",
             fix="give the pool as one DataFrame, without an executor",
         )
 
 
-def _gone(surrogate: Surrogate, asked: Tensor, sources: Sequence[str] | None) -> dict[int, Tensor]:
-    """The materials that were or are being measured, in each source that may be suggested."""
-    schema, gone = surrogate.schema, {}
+def _gone(several: Sequence[Surrogate], asked: Tensor, sources: Sequence[str] | None) -> dict[int, Tensor]:
+    """The materials of which all values were or are being measured, in each source that may be suggested."""
+    schema, gone = several[0].schema, {}
     under_way = material_keys(asked, schema.material_column)
     for name in schema.sources if sources is None else sources:
         fidelity = schema.fidelity(name)
-        seen = torch.tensor(surrogate.card["seen"][name], dtype=torch.long)
-        gone[fidelity] = torch.cat([seen, under_way[asked[:, -1] == fidelity]])
+        seen = [torch.tensor(_seen(each, fidelity), dtype=torch.long) for each in several]
+        measured = seen[0]
+        for other in seen[1:]:
+            measured = measured[torch.isin(measured, other)]
+        gone[fidelity] = torch.cat([measured, under_way[asked[:, -1] == fidelity]])
     return gone
+
+
+def _seen(surrogate: Surrogate, fidelity: int) -> list[int]:
+    found: list[int] = surrogate.card["seen"][surrogate.schema.sources[fidelity]]
+    return found
 
 
 def _open(pool: Pool, gone: Mapping[int, Tensor]) -> Tensor:
@@ -198,16 +265,16 @@ def _open(pool: Pool, gone: Mapping[int, Tensor]) -> Tensor:
 
 
 def _table(
-    surrogate: Surrogate, rows: pd.DataFrame, choices: Sequence[Choice], meanings: Sequence[str]
+    several: Sequence[Surrogate], rows: pd.DataFrame, choices: Sequence[Choice], meanings: Sequence[str]
 ) -> pd.DataFrame:
-    schema, table = surrogate.schema, rows.copy()
+    schema, table = several[0].schema, rows.copy()
     names = [schema.sources[choice.fidelity] for choice in choices]
     reasons = []
     if choices:
         # What is suggested may be far from all that is known: that is what it is suggested for.
-        predicted = surrogate.predict(table, level=LEVEL, noise=False)
-        said = (row for _, row in predicted.iterrows())
-        reasons = [_reason(surrogate, *each) for each in zip(choices, meanings, said, strict=True)]
+        predicted = [each.predict(table, level=LEVEL, noise=False) for each in several]
+        said = [[row for _, row in each.iterrows()] for each in predicted]
+        reasons = [_reason(several, *each) for each in zip(choices, meanings, zip(*said, strict=True), strict=True)]
     table[schema.source or "source"] = names
     table["score"] = [choice.score for choice in choices]
     table["cost"] = [choice.cost for choice in choices]
@@ -217,15 +284,22 @@ def _table(
     return table
 
 
-def _reason(surrogate: Surrogate, choice: Choice, meaning: str, predicted: pd.Series) -> str:
-    schema = surrogate.schema
+def _reason(several: Sequence[Surrogate], choice: Choice, meaning: str, predicted: Sequence[pd.Series]) -> str:
+    schema = several[0].schema
     target, name = schema.sources[-1], schema.sources[choice.fidelity]
+    whats = [target] if len(several) == 1 else [each.schema.value for each in several]
     if name == target:
-        source = f"measures {target} itself"
+        source = f"measures {target} itself" if len(several) == 1 else f"measures {' and '.join(whats)} themselves"
     else:
-        source = f"{name} explains {choice.tells:.0%} of what is uncertain about {target} here"
-    said = f"{target} predicted {predicted['median']:.3g} ({predicted['lower']:.3g} to {predicted['upper']:.3g})"
+        shares = [
+            f"{told:.0%} of what is uncertain about {what}" for told, what in zip(choice.tells, whats, strict=True)
+        ]
+        source = f"{name} explains {' and '.join(shares)} here"
+    said = [
+        f"{what} predicted {row['median']:.3g} ({row['lower']:.3g} to {row['upper']:.3g}) {each.schema.unit}".strip()
+        for what, row, each in zip(whats, predicted, several, strict=True)
+    ]
     scores = {each: score for each, score in zip(schema.sources, choice.scores, strict=True) if not math.isnan(score)}
     others = ", ".join(f"{each} {score:.2g}" for each, score in scores.items() if each != name)
     instead = f"; per unit of cost: {name} {choice.score:.2g}, {others}" if others else ""
-    return f"{f'{said} {schema.unit}'.strip()}; {meaning}; {source}{instead}"
+    return f"{', '.join(said)}; {meaning}; {source}{instead}"

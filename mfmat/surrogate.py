@@ -199,7 +199,7 @@ class Surrogate:
             raise SchemaError("the explanation of a label", expected="a target of values", fix="use predict")
         X, rows = self.schema.encode(table, on_error=on_error)
         recipe = Learner.of(self.model.facts["recipe"]) if isinstance(self.recipe, Auto) else self.recipe
-        found = influences(recipe, self._data(seen), X)
+        found = influences(recipe, self.recall(seen), X)
         said = self.predict(table, on_error=on_error)[["median", "std"]]
         columns = {}
         for name, influence in found.items():
@@ -211,13 +211,21 @@ class Surrogate:
                 columns[f"weight_std_{name}"] = std.flatten().numpy()
         return said.join(pd.DataFrame(columns, index=table.index[rows]))
 
-    def _data(self, seen: pd.DataFrame | None) -> Data:
+    def recall(self, seen: pd.DataFrame | None = None) -> Data:
+        """The rows that it was fitted to.
+
+        Args:
+            seen: the table that they were in; needed once the surrogate was loaded.
+
+        Raises:
+            SchemaError: a loaded surrogate without that table, or another table.
+        """
         if seen is None:
             if self.data is None:
                 raise SchemaError(
                     "a loaded surrogate, which keeps no rows",
                     expected="the table that it was fitted to",
-                    fix="explain(table, seen=...)",
+                    fix="pass it as seen=...",
                 )
             return self.data
         if digest(seen) != self.card["provenance"]["table_sha256"]:

@@ -18,6 +18,16 @@ class Acquisition(Value, ABC):
         """Candidates that must be at hand beside the one asked: a sample of so many, or all of the pool (None)."""
         return None
 
+    @property
+    def remembers(self) -> bool:
+        """Whether it looks at the rows measured in the target (`Prospects.known`), not at their best value alone."""
+        return False
+
+    @property
+    def several(self) -> bool:
+        """Whether it is about several values of one measurement (`Prospects.objectives`)."""
+        return False
+
     @abstractmethod
     def log_utility(self, prospects: Prospects) -> Tensor:
         """Logarithm of the utility of measuring each pair (n x m), minus infinity where it tells nothing.

@@ -9,11 +9,18 @@ from typing import Any
 import torch
 from botorch.models.model import Model
 from botorch.posteriors import GPyTorchPosterior
+from botorch.utils.sampling import draw_sobol_normal_samples
 from torch import Tensor
 
 from mfmat.acquisitions.acquisition import Acquisition
+from mfmat.data import at_fidelity
 from mfmat.posteriors import normal
 from mfmat.prospects import Prospects
+
+DRAWS = 64
+"""Outcomes of asked pairs that are imagined."""
+BLOCK = 2**17
+"""Improvements computed at a time, near the processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +33,11 @@ class Improvement(Acquisition, kind="improvement"):
     et al. 2013, doi:10.1007/s00158-013-0919-4). For a noise-free measurement of the target it is
     expected improvement (Jones et al. 1998, doi:10.1023/A:1008306431147); for a cheap source it is as large as that
     source is informative. Computed by BoTorch's LogEI (Ament et al. 2023, arXiv:2310.20708).
+
+    Where pairs are asked and not yet told, u is an average over 64 imagined outcomes of them all: in each, $\mu_T(x)$
+    is what it would then be, and $y^*$ the best of the measured value and of the means at the asked materials. So a
+    batch is chosen greedily by its joint improvement (Wilson et al. 2018, arXiv:1805.10196), and of candidates that
+    tell the same one is asked.
 
     Args:
         maximize: False to look for small values.
@@ -43,22 +55,59 @@ class Improvement(Acquisition, kind="improvement"):
 
     def log_utility(self, prospects: Prospects) -> Tensor:
         """See `Acquisition.log_utility`."""
-        # Half a second that only those who ask for suggestions should wait for.
-        from botorch.acquisition import LogExpectedImprovement
-
-        moved = prospects.moved
-        given = torch.stack([prospects.mean[:, None].expand_as(moved), moved], dim=-1).reshape(-1, 1, 2)
-        with torch.no_grad():
-            best = prospects.best(self.maximize)
-            value = LogExpectedImprovement(_Given(), best_f=best, maximize=self.maximize)(given)
-        tells = moved > 1e-9 * moved.max()
-        result: Tensor = torch.where(tells, value.reshape(moved.shape), -math.inf)
-        return result
+        sign = 1.0 if self.maximize else -1.0
+        normals = imagine_outcomes(len(prospects.asked), seed=prospects.seed)[0]
+        means, at_asked = imagine(prospects, prospects.asked, normals)
+        measured = torch.full_like(means[:1], prospects.best(self.maximize))
+        best = (sign * torch.cat([measured, at_asked])).max(dim=0).values
+        return log_rise(sign * means, prospects.moved, best)
 
     def meaning(self, utility: float, prospects: Prospects, unit: str) -> str:
         """See `Acquisition.meaning`."""
         verb, best = "lift" if self.maximize else "lower", prospects.best(self.maximize)
         return f"expected to {verb} the best value ({best:.3g}) by {utility:.2g} {unit}".rstrip()
+
+
+def imagine_outcomes(asked: int, values: int = 1, *, seed: int) -> Tensor:
+    """Outcomes of the pairs asked in s draws, standard normal (values x asked x s); one empty draw where none is."""
+    if not asked:
+        return torch.zeros(values, 0, 1).double()
+    half = draw_sobol_normal_samples(asked * values, DRAWS // 2, dtype=torch.double, seed=seed)
+    # With its mirror image, so that the smallest values of -y are found as the largest of y are.
+    return torch.cat([half, -half]).mT.reshape(values, asked, DRAWS)
+
+
+def imagine(prospects: Prospects, rows: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
+    """The target's means at the candidates (n x s) and at the materials of k rows (k x s), had these come out."""
+    return prospects.imagine(at_fidelity(rows, prospects.sources - 1), normals)
+
+
+def log_rise(means: Tensor, moved: Tensor, best: Tensor) -> Tensor:
+    """Logarithm of the mean rise above the best in s draws, by the variance that each pair moves a mean by (n x m).
+
+    Args:
+        means: of the candidates (n x s).
+        moved: variances (n x m).
+        best: what is to be exceeded (s).
+    """
+    # BoTorch takes variances for at least 1e-12, whatever the unit.
+    unit = moved.max().sqrt().clamp_min(1e-150)
+    risen, size = [], max(1, BLOCK // (moved.shape[1] * len(best)))
+    for above, variance in zip(((means - best) / unit).split(size), (moved / unit.square()).split(size), strict=True):
+        risen.append(log_improvement(above[:, None], variance[..., None]).logsumexp(dim=-1))
+    # What moves no mean tells nothing.
+    return torch.where(moved > 1e-9 * moved.max(), torch.cat(risen) + (unit / len(best)).log(), -math.inf)
+
+
+def log_improvement(above: Tensor, variance: Tensor) -> Tensor:
+    """Logarithm of the expected improvement, by means above the best and variances, as they broadcast."""
+    # Half a second that only those who ask for suggestions should wait for.
+    from botorch.acquisition import LogExpectedImprovement
+
+    both = torch.stack(torch.broadcast_tensors(above, variance), dim=-1)
+    with torch.no_grad():
+        value: Tensor = LogExpectedImprovement(_Given(), best_f=0.0)(both.reshape(-1, 1, 2))
+    return value.reshape(both.shape[:-1])
 
 
 class _Given(Model):

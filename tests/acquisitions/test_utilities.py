@@ -15,13 +15,14 @@ from mfmat.acquisitions import (
     KnowledgeGradient,
     LevelSet,
     MaxValueEntropy,
+    NoisyImprovement,
     Thompson,
     TopK,
     UpperConfidence,
     VarianceReduction,
 )
 from mfmat.learner import FittedModel
-from mfmat.prospects import Prospects
+from mfmat.prospects import Known, Prospects
 
 N, M = 7, 2
 BOTH = pytest.mark.parametrize("maximize", [True, False])
@@ -151,7 +152,12 @@ def test_thompson_is_how_often_a_candidate_is_the_best(maximize: bool, prospects
 
 
 EVERY = [Improvement(), KnowledgeGradient(), LevelSet(0.3), MaxValueEntropy(), Thompson(), TopK(k=2)]
-EVERY += [UpperConfidence(), VarianceReduction()]
+EVERY += [NoisyImprovement(), UpperConfidence(), VarianceReduction()]
+
+
+def known(candidates: torch.Tensor) -> Known:
+    """Two of the materials, as if they had been measured before."""
+    return Known(candidates[:2], torch.zeros(2, 1).double(), ("y",))
 
 
 @pytest.mark.parametrize("acquisition", EVERY, ids=lambda each: type(each).__name__)
@@ -162,7 +168,8 @@ def test_a_source_that_has_nothing_to_do_with_the_target_is_worth_nothing(acquis
     model.factor[0::M, :3] = 0
     model.factor[1::M, 3:] = 0
     candidates = torch.stack([torch.arange(N).double(), torch.ones(N).double()], dim=1)
-    utility = acquisition.log_utility(Prospects(model, candidates, {"max": 0.6, "min": -0.7}))
+    prospects = Prospects(model, candidates, {"max": 0.6, "min": -0.7}, known=known(candidates))
+    utility = acquisition.log_utility(prospects)
     assert bool((utility[:, 0] == -math.inf).all())
     assert bool((utility[:, 1] > -math.inf).any())
     assert not bool(utility.isnan().any())
@@ -171,7 +178,7 @@ def test_a_source_that_has_nothing_to_do_with_the_target_is_worth_nothing(acquis
 @pytest.mark.parametrize("acquisition", EVERY, ids=lambda each: type(each).__name__)
 def test_what_is_believed_lowers_what_is_left_to_learn(acquisition: Acquisition) -> None:
     candidates = torch.stack([torch.arange(N).double(), torch.ones(N).double()], dim=1)
-    prospects = Prospects(Written(), candidates, {"max": 0.6, "min": -0.7})
+    prospects = Prospects(Written(), candidates, {"max": 0.6, "min": -0.7}, known=known(candidates))
     best = int(acquisition.log_utility(prospects).max(dim=1).values.argmax())
     before = acquisition.log_utility(prospects)[best, 1]
     prospects.believe(candidates[best])
