@@ -186,20 +186,20 @@ def _outlook(records: Records, view: View, earlier: Sequence[bytes]) -> Outlook:
     catalogue, surrogate = records.catalogue, view.surrogate
     target = surrogate.schema.sources[-1]
     known = _closing(surrogate, view.pool, catalogue, view.ledger).card["seen"][target]
-    prospects = Prospects(surrogate.model, view.pool.X, surrogate.card["best"])
-    maximize, best = records.settings.goal == "max", surrogate.card["best"]
+    prospects = Prospects(surrogate.model, view.pool.X, surrogate.card["means"])
+    maximize = records.settings.goal == "max"
     return Outlook(
         mean=prospects.mean,
         variance=prospects.variance,
         unknown=view.pool.first & ~torch.isin(view.pool.keys, torch.tensor(known, dtype=torch.long)),
         maximize=maximize,
-        best=best and best["max" if maximize else "min"],
+        best=prospects.best(maximize) if surrogate.card["means"] else None,
         earlier=[_mean(unpack(model), catalogue.pool) for model in earlier],
     )
 
 
 def _mean(surrogate: Surrogate, pool: pd.DataFrame) -> Tensor:
-    return Prospects(surrogate.model, Pool.read(surrogate.schema, pool).X, surrogate.card["best"]).mean
+    return Prospects(surrogate.model, Pool.read(surrogate.schema, pool).X, surrogate.card["means"]).mean
 
 
 def _end(records: Records, view: View, proposal: Proposal) -> str:

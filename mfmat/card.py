@@ -37,13 +37,13 @@ def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedMode
     columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
     rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
     heldout = _heldout(table, schema, model)
-    target, keys = data.fidelity == data.target, material_keys(data.X, data.material)
+    keys = material_keys(data.X, data.material)
     labels, provenance = schema.classes(), _provenance(table, schema, data)
     return {
         "versions": {name: version(name) for name in ("mfmat", "torch", "botorch", "gpytorch")}
         | {"python": platform.python_version()},
         "provenance": provenance,
-        "best": _best(data, model) if bool(target.any()) and not labels else None,
+        "means": [] if labels else _means(data, model),
         "seen": {name: keys[data.fidelity == i].tolist() for i, name in enumerate(schema.sources)},
         "why": model.facts.get("why", []),
         "compared": model.facts.get("compared", []),
@@ -71,13 +71,13 @@ def digest(table: pd.DataFrame) -> str:
     return hashlib.sha256(pd.util.hash_pandas_object(_text(table)).to_numpy().tobytes()).hexdigest()
 
 
-def _best(data: Data, model: FittedModel) -> dict[str, float]:
-    """The largest and the smallest mean of the target where it was measured: noise has lifted the best value seen."""
+def _means(data: Data, model: FittedModel) -> list[float]:
+    """The target's mean wherever it was measured, in order of size: noise has lifted the best value seen."""
     rows = data.X[data.fidelity == data.target].unsqueeze(1)
     observed = torch.zeros(1, dtype=torch.bool)
     with torch.no_grad():
-        mean = torch.cat([model.joint(chunk, observed)[0] for chunk in rows.split(CHUNK)])
-    return {"max": float(mean.max()), "min": float(mean.min())}
+        means = [model.joint(chunk, observed)[0].flatten() for chunk in rows.split(CHUNK)] if len(rows) else []
+    return sorted(value for chunk in means for value in chunk.tolist())
 
 
 def _provenance(table: pd.DataFrame, schema: Schema, data: Data) -> dict[str, Any]:

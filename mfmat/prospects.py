@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -51,8 +51,8 @@ class Prospects:
     Args:
         model: fitted; its `joint` is asked.
         candidates: n x (d+1), at the target.
-        best: the best means of what was measured in the target, by `"max"` and `"min"`; None where nothing was: the
-            best that is expected in the pool stands in.
+        measured_means: the target's means wherever it was measured, in order of size; empty where nothing was: those
+            of the pool stand in.
         seed: of whatever an acquisition draws.
         reference: further candidates, after the others, that stand for the whole pool where these are a part of it
             (r x (d+1)); n counts them, too.
@@ -70,7 +70,7 @@ class Prospects:
         self,
         model: FittedModel,
         candidates: Tensor,
-        best: Mapping[str, float] | None,
+        measured_means: Sequence[float],
         seed: int = 0,
         reference: Tensor | None = None,
         *,
@@ -90,7 +90,7 @@ class Prospects:
         self._factor = candidates.new_zeros(0, 0)
         self._columns = candidates.new_zeros(len(candidates), self.sources + 1, 0)
         self._kept: dict[tuple[int, ...], list[Tensor]] = {}
-        self._best = best
+        self._measured_means = tuple(measured_means)
 
     @property
     def moved(self) -> Tensor:
@@ -107,11 +107,12 @@ class Prospects:
         """These prospects and those of the further values."""
         return self, *self.others
 
-    def best(self, maximize: bool) -> float:
-        """The best mean of what was measured in the target, never in a cheaper source."""
-        if self._best is not None:
-            return self._best["max" if maximize else "min"]
-        return float(self.mean.max() if maximize else self.mean.min())
+    def best(self, maximize: bool, share: float = 0.0) -> float:
+        """The best mean of what was measured in the target, never in a cheaper source; the last of the best share."""
+        if not self._measured_means:
+            return float(self.mean.max() if maximize else self.mean.min())
+        place = max(1, math.ceil(share * len(self._measured_means)))
+        return self._measured_means[-place if maximize else place - 1]
 
     def believe(self, row: Tensor) -> None:
         """Take in one asked row (d+1), which need not be of the pool, as if it had come out as expected."""

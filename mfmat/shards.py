@@ -53,7 +53,7 @@ class Question:
 
     schema: Schema
     acquisition: Acquisition
-    best: Mapping[str, float] | None
+    measured_means: Sequence[float]
     asked: Tensor
     budget: float = math.inf
     seed: int = 0
@@ -66,7 +66,7 @@ class Question:
         if pool is None:
             m = len(self.schema.sources)
             return Scored(rows, np.zeros(0, dtype=np.int64), np.zeros((0, m)), (-math.inf, math.inf), problems)
-        prospects = Prospects(model, pool.X, self.best, self.seed, self.reference)
+        prospects = Prospects(model, pool.X, self.measured_means, self.seed, self.reference)
         means = float(prospects.mean.max()), float(prospects.mean.min())
         for row in self.asked:
             prospects.believe(row)

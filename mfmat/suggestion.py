@@ -24,6 +24,8 @@ from mfmat.shards import EACH, LEAST, Question, Shortlist, shorten
 from mfmat.surrogate import Surrogate
 
 LEVEL = 0.9
+SHARE = 0.2
+"""Of what was measured, where there is one source: what comes near the best of it counts as an improvement."""
 Goal = Literal["max", "min", "learn"]
 
 
@@ -114,18 +116,18 @@ def suggest(
     several = [surrogate] if isinstance(surrogate, Surrogate) else list(surrogate)
     acquisition = _acquisition(goal, several)
     first_of, schema = several[0], several[0].schema
-    best, reference = first_of.card["best"], None
+    means, reference = first_of.card["means"], None
     asked = torch.zeros(0, 1).double() if pending is None or pending.empty else _asked(first_of, pending)
     gone, most = _gone(several, asked, sources), math.inf if budget is None else budget
     if executor is not None or not isinstance(pool, pd.DataFrame | Pool):
         _check_chunks(temperature, acquisition)
-        question = Question(schema, acquisition, best, asked, most, seed, on_error)
+        question = Question(schema, acquisition, means, asked, most, seed, on_error)
         few = Shortlist(max(LEAST, EACH * n), gone)
         fitted = first_of.recipe, first_of.model
         shorten(_in_chunks(pool), question, few, fitted, chance=chance, executor=executor)
         if few.table.empty:
             return _table(several, few.table, [], [])
-        pool, reference, best = few.table, few.reference, best or {"max": few.means[0], "min": few.means[1]}
+        pool, reference, means = few.table, few.reference, means or sorted(few.means)
         chance = None if chance is None else chance.iloc[few.positions]
     known = pool if isinstance(pool, Pool) else Pool.read(schema, pool, on_error=on_error)
     terms = Terms(
@@ -142,11 +144,11 @@ def suggest(
     prospects = Prospects(
         first_of.model,
         known.X,
-        best,
+        means,
         seed,
         reference,
         known=_known(several, seen) if acquisition.remembers else None,
-        others=[Prospects(each.model, known.X, each.card["best"], seed) for each in several[1:]],
+        others=[Prospects(each.model, known.X, each.card["means"], seed) for each in several[1:]],
     )
     for row in asked:
         prospects.believe(row)
@@ -194,7 +196,8 @@ def _usual(goal: Goal, several: Sequence[Surrogate]) -> Acquisition:
         return VarianceReduction()
     if len(several) > 1:
         return Hypervolume(minimize=() if goal == "max" else tuple(each.schema.value for each in several))
-    return Improvement(maximize=goal == "max")
+    # Of one source what is best is found sooner, and more of it, by what comes near the best, too.
+    return Improvement(maximize=goal == "max", share=SHARE if len(several[0].schema.sources) == 1 else 0.0)
 
 
 def _known(several: Sequence[Surrogate], seen: pd.DataFrame | Sequence[pd.DataFrame] | None) -> Known:

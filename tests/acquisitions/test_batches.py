@@ -115,7 +115,7 @@ def test_a_lucky_measurement_is_no_bar(square) -> None:
     lucky = model.prospects()
     plain = batch(lucky, NoisyImprovement())
     lucky = model.prospects()
-    lucky._best = {"max": 100.0, "min": -100.0}
+    lucky._measured_means = (-100.0, 100.0)
     assert batch(lucky, NoisyImprovement()) == plain
     assert float(Improvement().log_utility(lucky).max()) < -100
 

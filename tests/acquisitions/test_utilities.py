@@ -53,7 +53,7 @@ class Written(FittedModel):
 @pytest.fixture(scope="module")
 def prospects() -> Prospects:
     candidates = torch.stack([torch.arange(N).double(), torch.ones(N).double()], dim=1)
-    return Prospects(Written(), candidates, {"max": 0.6, "min": -0.7})
+    return Prospects(Written(), candidates, [-0.7, 0.6])
 
 
 def outcomes(prospects: Prospects, candidate: int, source: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,6 +77,15 @@ def test_improvement_is_the_mean_rise_above_the_best(maximize: bool, prospects: 
     expected = by_simulation(prospects, lambda i, means, _: np.maximum(sign * (means[:, i] - best), 0))
     found = Improvement(maximize=maximize).log_utility(prospects).exp()
     np.testing.assert_allclose(found, expected, atol=6 * 2 / math.sqrt(DRAWS))
+
+
+@BOTH
+def test_a_share_of_what_was_measured_need_not_be_beaten(maximize: bool, prospects: Prospects) -> None:
+    several = Prospects(prospects.model, prospects.candidates, [-0.7, -0.2, 0.1, 0.3, 0.6])
+    fourth = Prospects(prospects.model, prospects.candidates, [-0.2, 0.3])
+    for share, same in ((0.2, prospects), (0.3, fourth)):
+        found = Improvement(maximize=maximize, share=share).log_utility(several)
+        torch.testing.assert_close(found, Improvement(maximize=maximize).log_utility(same))
 
 
 @BOTH
@@ -168,7 +177,7 @@ def test_a_source_that_has_nothing_to_do_with_the_target_is_worth_nothing(acquis
     model.factor[0::M, :3] = 0
     model.factor[1::M, 3:] = 0
     candidates = torch.stack([torch.arange(N).double(), torch.ones(N).double()], dim=1)
-    prospects = Prospects(model, candidates, {"max": 0.6, "min": -0.7}, known=known(candidates))
+    prospects = Prospects(model, candidates, [-0.7, 0.6], known=known(candidates))
     utility = acquisition.log_utility(prospects)
     assert bool((utility[:, 0] == -math.inf).all())
     assert bool((utility[:, 1] > -math.inf).any())
@@ -178,7 +187,7 @@ def test_a_source_that_has_nothing_to_do_with_the_target_is_worth_nothing(acquis
 @pytest.mark.parametrize("acquisition", EVERY, ids=lambda each: type(each).__name__)
 def test_what_is_believed_lowers_what_is_left_to_learn(acquisition: Acquisition) -> None:
     candidates = torch.stack([torch.arange(N).double(), torch.ones(N).double()], dim=1)
-    prospects = Prospects(Written(), candidates, {"max": 0.6, "min": -0.7}, known=known(candidates))
+    prospects = Prospects(Written(), candidates, [-0.7, 0.6], known=known(candidates))
     best = int(acquisition.log_utility(prospects).max(dim=1).values.argmax())
     before = acquisition.log_utility(prospects)[best, 1]
     prospects.believe(candidates[best])

@@ -334,7 +334,7 @@ def test_a_cheap_value_that_is_still_to_be_measured_is_known_to_tell(top: mf.Lea
     surrogate = mf.fit(table, schema, mf.Latent([mf.GP(), top], draws=draws))
     pool = pd.DataFrame({"x": x[90:]})
     X = surrogate.schema.encode(pool)[0]
-    prospects = Prospects(surrogate.model, X[:, 0], surrogate.card["best"])
+    prospects = Prospects(surrogate.model, X[:, 0], surrogate.card["means"])
     alone = surrogate.model.posterior(X).variance.detach().flatten()
     # Rows on their own are asked in single precision.
     torch.testing.assert_close(prospects.variance, alone, rtol=1e-3, atol=1e-5)
