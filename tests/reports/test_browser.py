@@ -57,13 +57,13 @@ def test_cells_without_a_number_stand_last(browser: Any, page: Path) -> None:
 
 def test_a_table_is_filtered(browser: Any, page: Path, job: Any) -> None:
     browser.open(page)
-    box = "document.querySelector('input[data-table=predictions-table]')"
-    browser.run(f"{box}.value = 'o'; {box}.dispatchEvent(new Event('input'))")
+    box = "document.querySelector('[data-table=predictions-table] input')"
+    browser.run(f"{box}.value = 'o'; {box}.dispatchEvent(new Event('input', {{bubbles: true}}))")
     shown = browser.run(FIRST)
     assert 0 < len(shown) < len(job.pool)
     told = browser.run("document.querySelector('#predictions output').textContent")
     assert told == f"{len(shown)} of {len(job.pool)} rows"
-    browser.run(f"{box}.value = ''; {box}.dispatchEvent(new Event('input'))")
+    browser.run(f"{box}.value = ''; {box}.dispatchEvent(new Event('input', {{bubbles: true}}))")
     assert len(browser.run(FIRST)) == len(job.pool)
 
 
