@@ -14,7 +14,8 @@ from mfmat.reports.wording import money, percent
 
 def lay_out_backtest(x: Backtest) -> dict[str, Any]:
     """What the template of a backtest's page is filled in with."""
-    summary, curve, calibration = x.summary(), x.curve(), x.calibration()
+    summary, curve, held = x.summary(), x.curve(), x.calibration()
+    calibration = held.loc[[policy for policy in x.policies if policy in held.index]]
     learn, stop = x.terms["goal"] == "learn", x.terms["stop"]
     found = None if learn else x.cost_to(None if isinstance(stop, str) else stop)
     what = "CRPS" if learn else "regret" if stop == "budget" else "cost"

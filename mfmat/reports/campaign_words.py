@@ -148,7 +148,7 @@ def _worth(told: Chronicle) -> Iterator[str]:
     if len(told.schema.sources) < 2:
         return
     if isinstance(told.diagnosis, str):
-        yield f"Which source earns its price cannot be told yet: {told.diagnosis}, and 10 are needed."
+        yield f"Which source earns its price cannot be told yet: {told.diagnosis}."
         return
     for source, row in told.diagnosis.iterrows():
         if pd.isna(row["gain"]):

@@ -115,10 +115,14 @@ class Chronicle:
     @cached_property
     def diagnosis(self) -> pd.DataFrame | str:
         """What each cheap source is worth by all that is measured (`Campaign.diagnose`); why that cannot be told."""
+        if len(self.schema.sources) < 2:
+            return "there is one source only"
+        if self.campaign.seen().empty:
+            return "nothing is measured"
         try:
             return self.campaign.diagnose()
-        except (FitError, SchemaError) as error:
-            return error.came
+        except FitError as error:
+            return f"{error.came}, where it takes {error.expected}"
 
     @cached_property
     def learned(self) -> pd.DataFrame:
