@@ -29,7 +29,7 @@ def style(result: Backtest, policy: str) -> str:
 def reached(result: Backtest, costs: pd.DataFrame) -> str:
     """The share of runs that had what they looked for, by what they had paid."""
     limits = _costs(result)
-    plot = Plot(limits, (-0.03, 1.05), width=920, height=340, log=True)
+    plot = Plot(limits, (-0.03, 1.05), log=True)
     for policy in result.policies:
         paid, runs = np.sort(costs[policy].to_numpy()), len(costs)
         paid = paid[np.isfinite(paid)]

@@ -33,6 +33,7 @@ def lay_out_backtest(x: Backtest) -> dict[str, Any]:
         "course": drawings.course(x, curve, small),
         "difference": drawings.difference(x, curve, small) if "random" in x.policies else None,
         "small": small,
+        "what": what,
         "policies": tables.policies(summary, what),
         "differences": tables.differences(summary),
         "calibration": drawings.calibration(x, calibration, counts) if counts else None,

@@ -26,7 +26,7 @@ def replay_page(replayed: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_every_section_is_there(replay_page: Path, read: Callable) -> None:
     said = read(replay_page)
     headings = [attributes["id"] for tag, attributes in said.tags if tag == "section"]
-    assert headings == ["verdict", "cost", "course", "calibration", "trust", "runs", "provenance"]
+    assert headings == ["verdict", "cost", "difference", "calibration", "trust", "runs", "provenance"]
     assert {attributes["href"] for tag, attributes in said.tags if tag == "a"} == {f"#{name}" for name in headings[1:]}
 
 
