@@ -41,7 +41,7 @@ def tiles(told: Chronicle) -> list[Tile]:
     made.append(Tile("spent", status.spent, money(status.spent), f"spent{of}"))
     counts = status.sources.values()
     told_, pending = sum(each.told for each in counts), sum(each.pending for each in counts)
-    made.append(Tile("told", told_, str(told_), f"values told in {status.rounds} rounds"))
+    made.append(Tile("told", told_, str(told_), f"values told in {status.rounds} round{'s' * (status.rounds != 1)}"))
     made.append(Tile("pending", pending, str(pending), "measurements pending"))
     if len(told.judged):
         share = float(told.judged["inside"].mean())
