@@ -53,6 +53,7 @@ def backtest(
     stop: Annotated[str, typer.Option(help="best, budget, or a share of the best 5%.")] = "best",
     runs: Annotated[Path | None, typer.Option(help="File of finished runs, to go on from.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="CSV of the summary to write.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML page of it all to write.")] = None,
 ) -> None:
     """Replay campaigns on known values: what would mfmat, one source alone, and chance have paid?
 
@@ -79,6 +80,10 @@ def backtest(
     )
     typer.echo(result.verdict())
     write_table(result.summary().reset_index(), out)
+    if report:
+        from mfmat.reports import report as write
+
+        typer.echo(f"wrote {write(result, report)}", err=True)
 
 
 def _stop(text: str) -> Any:

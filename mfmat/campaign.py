@@ -15,6 +15,7 @@ from mfmat.acquisitions import Acquisition
 from mfmat.answers import Catalogue
 from mfmat.asking import ask
 from mfmat.auto import Auto
+from mfmat.course import retrace
 from mfmat.diagnosis import diagnose
 from mfmat.durations import summarise
 from mfmat.errors import SchemaError, TableError
@@ -339,6 +340,14 @@ class Campaign:
         ]
         columns = ["time", "kind", "round", "candidate", "source", *names]
         return pd.DataFrame(rows, columns=columns, index=pd.Index([event.id for event in events], name="event"))
+
+    def course(self, level: float = 0.9) -> pd.DataFrame:
+        """Everything paid for, in order: `cost`, all `spent` by then, the `value`, and the `best` of the target so far.
+
+        The first row (event 0) is the start, the last ones are pending. `median`, `lower` and `upper` (at `level`) are
+        what the model that asked expected of the target; `inside`: whether it came true. Corrections are applied.
+        """
+        return retrace(self._journal, self._records, level)
 
     def model(self, round: int | None = None) -> Surrogate:
         """The surrogate that chose the pairs of a round; of the newest that needed one, unless given.

@@ -1,4 +1,4 @@
-"""One verb per call of a campaign: create, ask, tell, fail, withdraw, status, export."""
+"""One verb per call of a campaign: create, ask, tell, fail, withdraw, status, report, export."""
 
 from __future__ import annotations
 
@@ -176,6 +176,22 @@ def status(
     typer.echo(campaign.status())
     if pending:
         write_table(campaign.pending().assign(**{campaign.schema.value: ""}), pending)
+
+
+@app.command()
+def report(
+    database: Database,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("campaign.html"),
+    level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.9,
+) -> None:
+    """One self-contained HTML page: progress against cost, what is pending, whether predictions came true, the history.
+
+    Example: `mfmat campaign report gap.db -o gap.html`
+    """
+    from mfmat.campaign import Campaign
+    from mfmat.reports import report as write
+
+    typer.echo(f"wrote {write(Campaign.open(database), out, level=level)}")
 
 
 @app.command()

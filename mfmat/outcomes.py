@@ -156,9 +156,9 @@ class Backtest:
     def _evidence(self, rows: Mapping[str, Mapping[Any, float]], best: str, baseline: str) -> str:
         mine, other = rows[best], rows[baseline]
         mean, lower, upper = (mine[f"to_{baseline}{end}"] for end in ("", "_lower", "_upper"))
-        means = (
-            f"{mine['mean']:.3g} against {other['mean']:.3g} of {baseline}, {mean:+.3g} ({lower:+.3g} to {upper:+.3g})"
-        )
+        said = (_short(each) for each in (mine["mean"], other["mean"]))
+        ends = (_short(each, "+") for each in (mean, lower, upper))
+        means = "{} against {} of {}, {} ({} to {})".format(*said, baseline, *ends)
         return f"{means}: no difference beyond noise." if lower <= 0 <= upper else f"{means}."
 
     def _what(self) -> str:
@@ -195,6 +195,11 @@ def _quartiles(runs: NDArray[np.float64]) -> tuple[float, float, float]:
     below, above = (np.quantile(runs, [0.25, 0.5, 0.75], method=how) for how in ("lower", "higher"))
     low, middle, high = ((below + above) / 2).tolist()
     return low, middle, high
+
+
+def _short(value: float, sign: str = "") -> str:
+    """Three digits, those before the point all shown."""
+    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"
 
 
 def paired(differences: Any, level: float = 0.95) -> tuple[float, float, float]:

@@ -50,7 +50,7 @@ def curve(found: Evidence) -> str:
         said = f"{percent(level)} intervals held {percent(share)} of the time ({round(share * n)} of {n})"
         plot.point(level, share, said)
     label = "Share of intervals that held at each level; on the diagonal they hold as often as they say."
-    return plot.drawn("calibration", label, ("level of the interval", "share that held"), percent=True)
+    return plot.drawn("calibration", label, ("level of the interval", "share that held"), percent="xy")
 
 
 def ranked(predicted: pd.DataFrame, quantity: str, unit: str) -> str:
@@ -66,16 +66,20 @@ def ranked(predicted: pd.DataFrame, quantity: str, unit: str) -> str:
         plot.point(i, median, said.strip(), radius=3.5 if len(rows) <= 200 else 2)
     label = f"Predicted {quantity} of {len(predicted)} candidates, from the highest to the lowest, with intervals."
     titles = (f"{len(predicted)} candidates, highest first", _axis("predicted", unit))
-    return plot.drawn("ranked", label, titles, ranks=True)
+    return plot.drawn("ranked", label, titles, bare="x")
 
 
-def interval_cell(marks: tuple[float, float, float], limits: tuple[float, float]) -> str:
-    """A median and the ends of its interval as a table's cell shows them, on a scale that all its rows share."""
+def interval_cell(marks: tuple[float, float, float], limits: tuple[float, float], *, mark: float | None = None) -> str:
+    """A median and the ends of its interval as a table's cell shows them, on a scale that all its rows share.
+
+    A thin line stands at `mark`.
+    """
     median, lower, upper = marks
     width, height = CELL
     place, middle = Scale(*limits, 5, width - 5), height / 2
     whisker = tag("line", x1=place(lower), x2=place(upper), y1=middle, y2=middle, class_="whisker")
-    return _cell(whisker, tag("circle", cx=place(median), cy=middle, r=3.5, class_="point"))
+    zero = [] if mark is None else [tag("line", x1=place(mark), x2=place(mark), y1=0, y2=height, class_="zero")]
+    return _cell(*zero, whisker, tag("circle", cx=place(median), cy=middle, r=3.5, class_="point"))
 
 
 def bar_cell(value: float, most: float, *, chosen: bool = False) -> str:

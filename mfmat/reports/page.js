@@ -32,21 +32,24 @@ function compare(a, b, sign) {
   return sign * a.textContent.localeCompare(b.textContent, undefined, { numeric: true });
 }
 
-function filterable(input) {
-  const rows = [...document.getElementById(input.dataset.table).tBodies[0].rows];
+// A row is shown that has every word, and in each column that is picked by, the text that was picked.
+function filterable(box) {
+  const rows = [...document.getElementById(box.dataset.table).tBodies[0].rows];
   const texts = rows.map((row) => row.textContent.toLowerCase());
-  const output = input.parentElement.querySelector("output");
+  const input = box.querySelector("input"), picks = [...box.querySelectorAll("select")];
+  const output = box.querySelector("output");
   const show = () => {
-    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean), picked = picks.filter((pick) => pick.value);
     let shown = 0;
     rows.forEach((row, i) => {
-      row.hidden = !words.every((word) => texts[i].includes(word));
+      row.hidden = !words.every((word) => texts[i].includes(word)) ||
+        picked.some((pick) => row.cells[pick.dataset.column].textContent !== pick.value);
       shown += !row.hidden;
     });
-    output.textContent = words.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
+    output.textContent = words.length + picked.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
   };
-  input.addEventListener("input", show);
-  input.parentElement.hidden = false;
+  box.addEventListener("input", show);
+  box.hidden = false;
   show();
 }
 
@@ -98,6 +101,6 @@ function telling(plot) {
 }
 
 document.querySelectorAll("table").forEach(sortable);
-document.querySelectorAll("input[data-table]").forEach(filterable);
+document.querySelectorAll(".filter").forEach(filterable);
 document.querySelectorAll("svg.plot").forEach(telling);
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));

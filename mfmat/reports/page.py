@@ -4,163 +4,128 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from mfmat.campaign import Campaign
 from mfmat.errors import SchemaError
-from mfmat.reports import drawings, tables
-from mfmat.reports.contributions import contributions
-from mfmat.reports.evidence import Evidence, check, evidence
+from mfmat.outcomes import Backtest
+from mfmat.reports.backtest_page import lay_out_backtest
+from mfmat.reports.campaign_page import lay_out_campaign
 from mfmat.reports.extra import require
-from mfmat.reports.verdict import recipe_name, skipped, tiles, verdict
-from mfmat.reports.wording import labels, percent
+from mfmat.reports.surrogate_page import Extras, lay_out_surrogate
 from mfmat.schema import OnError
 from mfmat.surrogate import Surrogate
 
+LEVEL = 0.9
+"""Of intervals, unless another is asked for."""
+
 
 def report(
-    x: Surrogate,
+    x: Surrogate | Campaign | Backtest,
     path: str | Path,
     *,
     validated: pd.DataFrame | None = None,
     baselines: Mapping[str, pd.DataFrame] | None = None,
     pool: pd.DataFrame | None = None,
     suggestions: pd.DataFrame | None = None,
-    level: float = 0.9,
+    level: float = LEVEL,
     on_error: OnError = "raise",
 ) -> Path:
-    """Write what is known of a surrogate as one HTML file that needs nothing else, and no network.
+    """Write what is known of a surrogate, a campaign or a backtest as one HTML file that needs no other and no network.
+
+    Of a surrogate: accuracy, calibration, predictions, what each source contributed. Of a campaign: what it found for
+    its money, what is pending and why, whether its predictions came true, everything that happened. Of a backtest:
+    which policy to use, what each one paid and found, with paired intervals of the differences.
 
     Args:
-        x: the surrogate.
+        x: the surrogate, the campaign, or what `backtest` returned.
         path: of the file; its folder is made if need be.
-        validated: a table of `cross_validate` for the same recipe, the honest test. Without it the page shows
-            what the recipe itself held out, if anything. Where it holds the input columns too, they name its rows.
-        baselines: tables of `cross_validate` or `train_median` to compare with, by name.
-        pool: candidates to predict, with the schema's input columns.
-        suggestions: a table of `suggest`.
-        level: of all intervals, also those in `validated`.
-        on_error: `"raise"`, or `"skip"` to leave out candidates of the pool that cannot be read, with a warning.
+        validated: of a surrogate, a table of `cross_validate` for the same recipe, the honest test. Without it the
+            page shows what the recipe itself held out, if anything. Input columns in it name its rows.
+        baselines: of a surrogate, tables of `cross_validate` or `train_median` to compare with, by name.
+        pool: of a surrogate, candidates to predict, with the schema's input columns.
+        suggestions: of a surrogate, a table of `suggest`.
+        level: of all intervals of predictions, also those in `validated`; those of a backtest are of 90%.
+        on_error: of a surrogate, `"raise"`, or `"skip"` to leave out candidates of the pool that cannot be read, with a
+            warning.
 
     Returns:
         The path of the file.
 
     Raises:
-        SchemaError: something other than a surrogate; a path that is a folder; tables that do not fit.
+        SchemaError: something else than these three; a path that is a folder; tables that do not fit, or are given
+            where x is no surrogate.
         MissingExtraError: jinja2 is not installed: `pip install "mfmat[report]"`.
         TableError: a pool that cannot be read.
         CalibrationError: a level for which the calibration rows are too few.
+        CampaignError: a campaign's database cannot be reached.
 
     >>> import tempfile
     >>> import mfmat as mf
     >>> table = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "y": [0.1, 0.9, 2.1, 2.9]})
-    >>> line = mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.GP())
+    >>> schema = mf.Schema(mf.Columns("x"), value="y")
+    >>> line = mf.fit(table, schema, mf.GP())
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     report(line, f"{folder}/line.html", pool=table).name
-    'line.html'
+    ...     search = mf.Campaign.create(f"{folder}/y.db", schema, pool=table[["x"]], seen=table)
+    ...     report(line, f"{folder}/line.html", pool=table).name, report(search, f"{folder}/search.html").name
+    ('line.html', 'search.html')
     """
-    if not isinstance(x, Surrogate):
-        raise SchemaError(
-            f"report of a {type(x).__name__}", expected="a Surrogate", fix="report(mf.fit(table, schema), path)"
-        )
     path = Path(path)
     if path.is_dir():
         raise SchemaError(
             f"{path}, which is a folder", expected="the path of a file", fix=f"report(x, '{path}/page.html')"
         )
     require("jinja2", "a report")
-    baselines = dict(baselines or {})
-    for name, table in baselines.items():
-        check(table, what=f"baselines[{name!r}]")
-    found = evidence(x, validated, level)
-    content = {
-        **_heading(x, found, baselines),
-        **_accuracy(x, found, baselines),
-        **_predictions(x, pool, level, on_error),
-        **_sources(x),
-        "suggested": None if suggestions is None or suggestions.empty else tables.suggested(x, suggestions),
-        "asked": suggestions is not None,
-        **_provenance(x),
-        **_assets(),
-        "level": percent(level),
-    }
+    extras = Extras(validated, dict(baselines or {}), pool, suggestions, on_error)
+    html = _render(*_lay_out(x, extras, level))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_render(content), encoding="utf-8")
+    path.write_text(html, encoding="utf-8")
     return path
 
 
-def _render(content: Mapping[str, Any]) -> str:
+def _lay_out(x: object, extras: Extras, level: float) -> tuple[str, dict[str, Any]]:
+    """The template, and what it is filled in with."""
+    if isinstance(x, Surrogate):
+        return "surrogate", lay_out_surrogate(x, extras, level)
+    if isinstance(x, Campaign | Backtest) and extras.given:
+        raise SchemaError(
+            f"{extras.given[0]}= in the report of a {type(x).__name__}",
+            expected="it with a surrogate alone",
+            fix="report(x, path)",
+        )
+    if isinstance(x, Campaign):
+        return "campaign", lay_out_campaign(x, level)
+    if not isinstance(x, Backtest):
+        raise SchemaError(
+            f"report of a {type(x).__name__}",
+            expected="a Surrogate, a Campaign or a Backtest",
+            fix="report(mf.fit(table, schema), path)",
+        )
+    if level != LEVEL:
+        raise SchemaError(
+            f"level={level:g} in the report of a Backtest",
+            expected=f"{LEVEL:g}, as it was run with",
+            fix="leave it out",
+        )
+    return "backtest", lay_out_backtest(x)
+
+
+def _render(name: str, content: Mapping[str, Any]) -> str:
     jinja2 = require("jinja2", "a report")
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FunctionLoader(_read),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    html: str = environment.from_string(_read("page.html.jinja")).render(content)
+    html: str = environment.get_template(f"{name}.html.jinja").render(**content, **_assets())
     return html
-
-
-def _heading(x: Surrogate, found: Evidence | None, baselines: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    schema = x.schema
-    quantity = schema.value if schema.source is None else f"{schema.value} ({schema.sources[-1]})"
-    return {"quantity": quantity, "verdict": verdict(x, found, baselines), "tiles": tiles(x, found)}
-
-
-def _accuracy(x: Surrogate, found: Evidence | None, baselines: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    if found is None:
-        return {"found": None}
-    return {
-        "found": found,
-        "parity": drawings.parity(found, x.schema.value, x.schema.unit),
-        "curve": drawings.curve(found),
-        "compared": tables.compared(found, baselines, recipe_name(x)),
-        "drawn": min(len(found.table), drawings.MOST),
-    }
-
-
-def _predictions(x: Surrogate, pool: pd.DataFrame | None, level: float, on_error: OnError) -> dict[str, Any]:
-    if pool is None:
-        return {"predicted": None}
-    if x.schema.classes():
-        raise SchemaError(
-            f"a pool for the label {x.schema.sources[-1]!r}",
-            expected="a report without a pool",
-            fix="x.predict(pool) gives the probability of each class",
-        )
-    # Positions, because the pool's own index may repeat itself.
-    numbered = pool.set_axis(pd.RangeIndex(len(pool)), axis=0)
-    said = x.predict(numbered, level=level, on_error=on_error)
-    columns = [column for featurizer in x.schema.featurizers for column in featurizer.columns]
-    said = said.iloc[np.argsort(-said["median"].to_numpy(), kind="stable")]
-    inputs = numbered.loc[said.index, columns]
-    return {
-        "predicted": tables.predictions(x, inputs, said, level),
-        "ranked": drawings.ranked(said.assign(name=labels(inputs)), x.schema.value, x.schema.unit),
-    }
-
-
-def _sources(x: Surrogate) -> dict[str, Any]:
-    found = contributions(x)
-    said = {one.source: sentences for one in found if (sentences := one.sentences())}
-    return {"links": tables.links(found), "candidates": tables.candidates(x), "sentences": said}
-
-
-def _provenance(x: Surrogate) -> dict[str, Any]:
-    provenance = x.card["provenance"]
-    return {
-        "created": provenance["created"],
-        "fingerprint": provenance["table_sha256"],
-        "rows_said": skipped(provenance["skipped"], provenance["replicates"]),
-        "problems": provenance["skipped"],
-        "why": x.card["why"],
-        "versions": x.card["versions"],
-        "recipe": json.dumps(x.recipe.config(), indent=2, ensure_ascii=False),
-        "schema": json.dumps(x.schema.config(), indent=2, ensure_ascii=False),
-    }
 
 
 def _assets() -> dict[str, str]:

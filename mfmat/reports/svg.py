@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,16 +39,28 @@ class Scale:
     high: float
     start: float
     end: float
+    log: bool = False
+    """Whether equal ratios are equally far apart."""
 
     def __call__(self, value: float) -> float:
-        return self.start + (value - self.low) / ((self.high - self.low) or 1.0) * (self.end - self.start)
+        low, high, at = (
+            (math.log(each) for each in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        )
+        return self.start + (at - low) / ((high - low) or 1.0) * (self.end - self.start)
 
     def ticks(self, about: int = 5) -> list[float]:
         """Round values within the scale, about so many.
 
         >>> Scale(0, 13.2, 0, 1).ticks()
         [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0]
+        >>> Scale(30, 4000, 0, 1, log=True).ticks()
+        [50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]
         """
+        if self.log and self.high > 3 * self.low:
+            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            steps = (1, 2, 5) if self.high < 1000 * self.low else (1,)
+            values = (10.0**decade * step for decade in decades for step in steps)
+            return [value for value in values if self.low <= value <= self.high]
         raw = (self.high - self.low) / about
         if not raw > 0:
             return [self.low]
@@ -78,12 +91,13 @@ class Plot:
     width: int = 440
     height: int = 400
     bottom: int = 46
+    log: bool = False
     marks: list[str] = field(default_factory=list)
 
     @property
     def across(self) -> Scale:
         """From x to the place from the left."""
-        return Scale(*self.x, LEFT, self.width - RIGHT)
+        return Scale(*self.x, LEFT, self.width - RIGHT, self.log)
 
     @property
     def up(self) -> Scale:
@@ -93,6 +107,16 @@ class Plot:
     def line(self, points: Sequence[tuple[float, float]], class_: str) -> None:
         """A line through points."""
         self.marks.append(tag("polyline", points=self._path(points), class_=class_))
+
+    def steps(self, points: Sequence[tuple[float, float]], class_: str) -> None:
+        """A line that keeps each value up to the next point."""
+        corners = [(after[0], before[1]) for before, after in itertools.pairwise(points)]
+        pairs = itertools.zip_longest(points, corners)
+        self.line([point for pair in pairs for point in pair if point is not None], class_)
+
+    def text(self, x: float, y: float, content: str) -> None:
+        """Words that begin at a place."""
+        self.marks.append(tag("text", escape(content), x=self.across(x), y=self.up(y), class_="note"))
 
     def area(self, points: Sequence[tuple[float, float]], class_: str) -> None:
         """A filled outline."""
@@ -109,34 +133,34 @@ class Plot:
         ends = {"x1": self.across(x), "x2": self.across(x), "y1": self.up(low), "y2": self.up(high)}
         self.marks.append(tag("line", **ends, class_=f"whisker {class_}".strip()))
 
-    def drawn(self, name: str, label: str, axes: tuple[str, str], *, percent: bool = False, ranks: bool = False) -> str:
+    def drawn(self, name: str, label: str, axes: tuple[str, str], *, percent: str = "", bare: str = "") -> str:
         """The finished element.
 
         Args:
             name: unique on the page.
             label: what the plot shows, for those who do not see it.
             axes: titles of x and y.
-            percent: whether both axes are shares.
-            ranks: whether x only counts, and needs no ticks.
+            percent: axes that are shares, such as `"xy"`.
+            bare: axes that need no ticks.
         """
         frame = {"x": LEFT, "y": TOP, "width": self.width - LEFT - RIGHT, "height": self.height - TOP - self.bottom}
         clip = tag("clipPath", tag("rect", **frame), id=f"{name}-clip")
         marks = tag("g", *self.marks, clip_path=f"url(#{name}-clip)")
-        inside = [clip, *self._ticks(percent, ranks), marks, *self._titles(axes)]
+        inside = [clip, *self._ticks(percent, bare), marks, *self._titles(axes)]
         about = {"role": "img", "aria_label": label, "tabindex": 0, "class_": "plot"}
         return tag("svg", *inside, viewBox=f"0 0 {self.width} {self.height}", **about)
 
-    def _ticks(self, percent: bool, ranks: bool) -> list[str]:
+    def _ticks(self, percent: str, bare: str) -> list[str]:
         bottom, side = self.height - self.bottom, self.width - RIGHT
         made = []
-        for value in self.up.ticks():
+        for value in [] if "y" in bare else self.up.ticks():
             place = self.up(value)
             made.append(tag("line", x1=LEFT, x2=side, y1=place, y2=place, class_="grid"))
-            made.append(tag("text", _tick(value, percent), x=LEFT - 8, y=place + 4.5, class_="tick end"))
-        for value in [] if ranks else self.across.ticks():
+            made.append(tag("text", _tick(value, "y" in percent), x=LEFT - 8, y=place + 4.5, class_="tick end"))
+        for value in [] if "x" in bare else self.across.ticks():
             place = self.across(value)
             made.append(tag("line", x1=place, x2=place, y1=TOP, y2=bottom, class_="grid"))
-            made.append(tag("text", _tick(value, percent), x=place, y=bottom + 19, class_="tick middle"))
+            made.append(tag("text", _tick(value, "x" in percent), x=place, y=bottom + 19, class_="tick middle"))
         return made
 
     def _titles(self, axes: tuple[str, str]) -> list[str]:

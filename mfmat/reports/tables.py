@@ -42,12 +42,21 @@ class Table:
         caption: what the table shows.
         columns: titles and cells, in order.
         total: rows there are, of which the first `LISTED` are in the columns.
+        choices: columns of few different texts, by which rows can be picked.
     """
 
     name: str
     caption: str
     columns: Mapping[str, Sequence[Cell]]
     total: int
+    choices: tuple[str, ...] = ()
+
+    @property
+    def picks(self) -> list[tuple[str, int, list[str]]]:
+        """Title, place and texts of the columns that rows can be picked by."""
+        titles = list(self.columns)
+        found = [(name, titles.index(name), sorted({c.text for c in self.columns[name]})) for name in self.choices]
+        return [(name, place, texts) for name, place, texts in found if len(texts) > 1]
 
     @property
     def rows(self) -> list[tuple[Cell, ...]]:

@@ -57,6 +57,15 @@ def percent(share: float) -> str:
     return f"{round(100 * share, 1):g}%"
 
 
+def money(amount: float) -> str:
+    """An amount, in whatever prices are in.
+
+    >>> money(1250.0), money(16.4)
+    ('1,250', '16.4')
+    """
+    return "∞" if amount == math.inf else f"{amount:,.6g}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Names as a sentence lists them.
 

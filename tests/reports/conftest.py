@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -290,3 +291,66 @@ class Chromium:
             self.complaints.append(what["entry"]["text"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(what["request"]["url"])
+
+
+NAMES_OF_FILMS = ["<script>alert(1)</script>", *(f"film {i}" for i in range(1, 30))]
+
+
+def bend(x: pd.Series, source: pd.Series) -> pd.Series:
+    """What a source would measure."""
+    return 3 * x * (1 - x) + 0.2 * x - 0.1 * (source == "cheap")
+
+
+@pytest.fixture(scope="session")
+def search(tmp_path_factory: pytest.TempPathFactory) -> mf.Campaign:
+    """A campaign to which everything has happened, one material of which is named like a script."""
+    x = pd.Series(range(30)) / 29
+    pool = pd.DataFrame({"x": x, "film": NAMES_OF_FILMS})
+    sources = ["cheap"] * 15 + ["<b>trusted</b>"] * 12
+    seen = pd.DataFrame({"x": [*(x[::2] / 2), *(x[:12] / 3 + 0.01)], "source": sources})
+    seen = seen.assign(film=[f"old {i}" for i in range(27)], y=bend(seen["x"], seen["source"]))
+    schema = mf.Schema(
+        mf.Columns("x"),
+        value="y",
+        source="source",
+        costs={"cheap": 1, "<b>trusted</b>": 10},
+        material="film",
+        unit="eV",
+    )
+    database = tmp_path_factory.mktemp("search") / "y.db"
+    recipe = mf.Difference([mf.GP(steps=5)])
+    campaign = mf.Campaign.create(database, schema, recipe=recipe, pool=pool, seen=seen, budget=400)
+
+    def told(todo: pd.DataFrame) -> None:
+        campaign.tell(todo.assign(y=bend(todo["x"], todo["source"])))
+
+    told(pool.iloc[[0, 20]].assign(source="<b>trusted</b>"))
+    for k in range(4):
+        todo = campaign.ask(4)
+        if k == 1:
+            campaign.fail(todo.iloc[:1], "<i>burnt</i>")
+        if k == 2:
+            campaign.withdraw(todo.iloc[:1], "no time")
+        told(todo.iloc[1:] if k in (1, 2) else todo)
+    campaign.correct(pool.iloc[[20]].assign(source="<b>trusted</b>", y=0.5), "wrong sample")
+    campaign.ask(2)
+    return campaign
+
+
+@pytest.fixture(scope="session")
+def search_page(search: mf.Campaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its report."""
+    return mf.report(search, tmp_path_factory.mktemp("report") / "search.html")
+
+
+@pytest.fixture(scope="session")
+def replayed() -> Any:
+    """Campaigns of four policies, one of them named like a script, replayed from three starts."""
+    x = pd.Series(range(30)) / 29
+    cheap = (20 * x).map(math.sin) * x
+    both = {"cheap": cheap, "trusted": 1.3 * cheap + 0.2 * x}
+    table = pd.concat([pd.DataFrame({"x": x, "source": name, "y": y}) for name, y in both.items()])
+    table.index = pd.Index([f"row {k}" for k in range(len(table))])
+    schema = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"cheap": 1, "trusted": 10})
+    policies = [mf.Ask(mf.Pooled(mf.BayesianLinear()), name="<script>x</script>"), mf.Ask(mf.GP(steps=5), name="gp")]
+    return mf.backtest(table, schema, policies, seeds=3, start=3, budget=200)

@@ -57,13 +57,13 @@ def test_cells_without_a_number_stand_last(browser: Any, page: Path) -> None:
 
 def test_a_table_is_filtered(browser: Any, page: Path, job: Any) -> None:
     browser.open(page)
-    box = "document.querySelector('input[data-table=predictions-table]')"
-    browser.run(f"{box}.value = 'o'; {box}.dispatchEvent(new Event('input'))")
+    box = "document.querySelector('[data-table=predictions-table] input')"
+    browser.run(f"{box}.value = 'o'; {box}.dispatchEvent(new Event('input', {{bubbles: true}}))")
     shown = browser.run(FIRST)
     assert 0 < len(shown) < len(job.pool)
     told = browser.run("document.querySelector('#predictions output').textContent")
     assert told == f"{len(shown)} of {len(job.pool)} rows"
-    browser.run(f"{box}.value = ''; {box}.dispatchEvent(new Event('input'))")
+    browser.run(f"{box}.value = ''; {box}.dispatchEvent(new Event('input', {{bubbles: true}}))")
     assert len(browser.run(FIRST)) == len(job.pool)
 
 
@@ -99,3 +99,50 @@ def test_what_users_wrote_is_not_run(browser: Any, tmp_path: Path) -> None:
     assert browser.complaints == []
     assert "run" not in browser.run("document.title")
     assert browser.run("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1200, 360])
+def test_the_pages_of_a_campaign_and_a_backtest_open(
+    browser: Any, search_page: Path, replayed: Any, tmp_path: Path, width: int, dark: bool
+) -> None:
+    for path in (search_page, mf.report(replayed, tmp_path / "backtest.html")):
+        browser.open(path, width=width, dark=dark)
+        assert browser.complaints == []
+        assert [address for address in browser.requests if not address.startswith("data:")] == [path.as_uri()]
+        assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+def test_the_history_is_searched_picked_and_sorted(browser: Any, search_page: Path, search: mf.Campaign) -> None:
+    browser.open(search_page)
+    history = search.history()
+    rows = "[...document.querySelectorAll('#history-table tbody tr:not([hidden])')]"
+    box = "document.querySelector('[data-table=history-table]')"
+    pick = f"{box}.querySelector('select')"
+    browser.run(f"{pick}.value = 'told'; {pick}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+    assert browser.run(f"{rows}.length") == (history["kind"] == "told").sum()
+    word = f"{box}.querySelector('input')"
+    browser.run(f"{word}.value = 'not asked'; {word}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+    assert browser.run(f"{rows}.length") == 2
+    assert browser.run(f"{box}.querySelector('output').textContent") == f"2 of {len(history)} rows"
+    time = "[...document.querySelectorAll('#history-table th button')].find(b => b.textContent.startsWith('time'))"
+    browser.run(f"{word}.value = ''; {word}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+    browser.run(f"{time}.click(); {time}.click()")
+    shown = browser.run(f"{rows}.map(r => Number(r.cells[6].dataset.value))")
+    assert shown == history.index[history["kind"] == "told"].tolist()
+
+
+def test_measurements_are_told_by_the_arrow_keys(browser: Any, search_page: Path) -> None:
+    browser.open(search_page)
+    browser.run("document.querySelector('#progress svg:last-of-type').focus()")
+    browser.press("ArrowRight")
+    tip = browser.run("document.getElementById('tip').textContent")
+    assert "by then" in tip
+    assert browser.run("document.querySelectorAll('#progress script, #tip script').length") == 0
+
+
+def test_a_campaign_is_printed_whole(browser: Any, search_page: Path, tmp_path: Path) -> None:
+    browser.open(search_page, media="print")
+    scroll = "document.querySelector('#history .scroll')"
+    assert browser.run(f"{scroll}.scrollHeight <= {scroll}.clientHeight + 1")
+    assert browser.run("getComputedStyle(document.querySelector('.filter')).display") == "none"
