@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from mfmat.acquisitions import Acquisition, Improvement, VarianceReduction
+from mfmat.amounts import Amount, add, read_budget, say
 from mfmat.choosing import Choice, Terms, choose
 from mfmat.chunks import ROWS, Chunks
+from mfmat.costs import cost_columns, exchange
 from mfmat.data import material_keys
 from mfmat.errors import SchemaError, check_choice
 from mfmat.pool import Pool
 from mfmat.prospects import Prospects
+from mfmat.purse import Purse
 from mfmat.schema import OnError
 from mfmat.shards import EACH, LEAST, Question, Shortlist, shorten
 from mfmat.surrogate import Surrogate
@@ -34,7 +37,7 @@ def suggest(
     goal: Goal | Acquisition = "max",
     sources: Sequence[str] | None = None,
     pending: pd.DataFrame | None = None,
-    budget: float | None = None,
+    budget: Amount | None = None,
     chance: pd.Series | None = None,
     first: str | None = None,
     temperature: float = 0.0,
@@ -69,7 +72,9 @@ def suggest(
         sources: those that may be suggested; all unless given.
         pending: rows with the schema's input and source columns that are being measured: they are not suggested
             again, and are believed to come out as expected.
-        budget: what all pairs together may cost at most.
+        budget: what all pairs together may cost at most, set-ups included: a number or, where prices are in units, one
+            for each unit. Of several units each needs a budget or a rate (`Schema(rates=...)`): a price is the sum of
+            the shares of the budgets that it takes.
         chance: for each row of the pool the probability that a measurement there gives a value; the utility is
             multiplied by it.
         first: the source of the first pair, where it has one to suggest; any unless given.
@@ -81,15 +86,18 @@ def suggest(
             chunks.
 
     Returns:
-        The pool's columns, the source column, and `score` (utility per unit of cost), `cost`, `reason`;
+        The pool's columns, the source column, and `score` (utility per unit of cost), `cost` (with the set-up, at the
+        first pair of a source that has one), `reason`; where prices are in several units, `cost` is the sum by their
+        rates, and `cost (money)` the amount in money;
         `attrs["probability"]` has the probability with which each row was chosen, `attrs["highest"]` the highest
         score of all pairs before the first was, `attrs["tells"]` for each source the largest share of the target's
         variance that any open pair would take away at its own candidate.
 
     Raises:
         TableError: an empty pool, a missing column, or cells that cannot be read.
-        SchemaError: an unknown goal; a target that is a label; a pool in chunks with a temperature, with an
-            acquisition that compares all candidates with each other, or, to learn, that can be read only once.
+        SchemaError: an unknown goal; a target that is a label; prices in units that cannot be compared; a pool in
+            chunks with a temperature, with an acquisition that compares all candidates with each other, or, to learn,
+            that can be read only once.
         UnknownNameError: a source that the schema does not know.
 
     >>> import mfmat as mf
@@ -110,29 +118,31 @@ def suggest(
         )
     acquisition, best, reference = _acquisition(goal), surrogate.card["best"], None
     asked = torch.zeros(0, 1).double() if pending is None or pending.empty else _asked(surrogate, pending)
-    gone, most = _gone(surrogate, asked, sources), math.inf if budget is None else budget
+    gone = _gone(surrogate, asked, sources)
+    limits = read_budget("budget", budget, schema.units)
+    purse, rates = Purse.of(schema, limits), exchange(schema.units, schema.rates, limits)
     if executor is not None or not isinstance(pool, pd.DataFrame | Pool):
         _check_temperature(temperature)
-        question = Question(schema, acquisition, best, asked, most, seed, on_error)
+        question = Question(schema, acquisition, best, asked, purse, seed, on_error)
         few = Shortlist(max(LEAST, EACH * n), gone)
         fitted = surrogate.recipe, surrogate.model
         shorten(_in_chunks(pool), question, few, fitted, chance=chance, executor=executor)
         if few.table.empty:
-            return _table(surrogate, few.table, [], [])
+            return _table(surrogate, few.table, [], [], rates)
         pool, reference, best = few.table, few.reference, best or {"max": few.means[0], "min": few.means[1]}
         chance = None if chance is None else chance.iloc[few.positions]
     known = pool if isinstance(pool, Pool) else Pool.read(schema, pool, on_error=on_error)
     terms = Terms(
         costs=known.costs,
         open=_open(known, gone),
+        purse=purse,
         chance=None if chance is None else torch.from_numpy(chance.to_numpy(float)[known.rows]),
-        budget=most,
         first=None if first is None else schema.fidelity(first),
         temperature=temperature,
         seed=seed,
     )
     if n < 1 or not bool(terms.open.any()):
-        return _table(surrogate, known.table.iloc[:0], [], [])
+        return _table(surrogate, known.table.iloc[:0], [], [], rates)
     prospects = Prospects(surrogate.model, known.X, best, seed, reference)
     for row in asked:
         prospects.believe(row)
@@ -140,7 +150,7 @@ def suggest(
     choices = choose(prospects, acquisition, terms, n)
     meanings = [acquisition.meaning(choice.utility, prospects, schema.unit) for choice in choices]
     rows = known.rows[[choice.candidate for choice in choices]]
-    table = _table(surrogate, known.table.iloc[rows], choices, meanings)
+    table = _table(surrogate, known.table.iloc[rows], choices, meanings, rates)
     table.attrs["tells"] = dict(zip(schema.sources, told.tolist(), strict=True))
     return table
 
@@ -191,14 +201,18 @@ def _gone(surrogate: Surrogate, asked: Tensor, sources: Sequence[str] | None) ->
 
 def _open(pool: Pool, gone: Mapping[int, Tensor]) -> Tensor:
     """The pairs of first candidates that are neither measured nor being measured (n x m)."""
-    open_ = torch.zeros_like(pool.costs, dtype=torch.bool)
+    open_ = torch.zeros(pool.costs.shape[:2], dtype=torch.bool)
     for fidelity, keys in gone.items():
         open_[:, fidelity] = pool.first & ~torch.isin(pool.keys, keys)
     return open_
 
 
 def _table(
-    surrogate: Surrogate, rows: pd.DataFrame, choices: Sequence[Choice], meanings: Sequence[str]
+    surrogate: Surrogate,
+    rows: pd.DataFrame,
+    choices: Sequence[Choice],
+    meanings: Sequence[str],
+    rates: Mapping[str, float],
 ) -> pd.DataFrame:
     schema, table = surrogate.schema, rows.copy()
     names = [schema.sources[choice.fidelity] for choice in choices]
@@ -208,10 +222,14 @@ def _table(
         predicted = surrogate.predict(table, level=LEVEL, noise=False)
         said = (row for _, row in predicted.iterrows())
         reasons = [_reason(surrogate, *each) for each in zip(choices, meanings, said, strict=True)]
+    own = [dict(zip(schema.units, choice.cost, strict=True)) for choice in choices]
+    setups = [dict(zip(schema.units, choice.setup, strict=True)) for choice in choices]
     table[schema.source or "source"] = names
     table["score"] = [choice.score for choice in choices]
-    table["cost"] = [choice.cost for choice in choices]
+    for name, cells in cost_columns([add(both) for both in zip(own, setups, strict=True)], rates).items():
+        table[name] = cells
     table["reason"] = reasons
+    table.attrs["paid"] = [{"cost": each, "setup": setup} for each, setup in zip(own, setups, strict=True)]
     table.attrs["probability"] = [choice.probability for choice in choices]
     table.attrs["highest"] = choices[0].highest if choices else math.nan
     return table
@@ -228,4 +246,6 @@ def _reason(surrogate: Surrogate, choice: Choice, meaning: str, predicted: pd.Se
     scores = {each: score for each, score in zip(schema.sources, choice.scores, strict=True) if not math.isnan(score)}
     others = ", ".join(f"{each} {score:.2g}" for each, score in scores.items() if each != name)
     instead = f"; per unit of cost: {name} {choice.score:.2g}, {others}" if others else ""
-    return f"{f'{said} {schema.unit}'.strip()}; {meaning}; {source}{instead}"
+    setup = {unit: x for unit, x in zip(schema.units, choice.setup, strict=True) if x}
+    opened = f"; sets up {name} for this batch ({say(setup)})" if setup else ""
+    return f"{f'{said} {schema.unit}'.strip()}; {meaning}; {source}{instead}{opened}"
