@@ -43,13 +43,13 @@ def add(amounts: Iterable[Mapping[str, float]], units: Sequence[str] = ()) -> di
     return {unit: math.fsum(each.get(unit, 0.0) for each in known) for unit in named}
 
 
-def say(amount: Amount, suffix: str = "") -> str:
+def say(amount: Amount) -> str:
     """An amount in words.
 
-    >>> say(97.5), say({"money": 400.0, "days": 3.0}, " left")
-    ('97.5', '400 money left, 3 days left')
+    >>> say(97.5), say({"money": 400.0, "days": 3.0})
+    ('97.5', '400 money, 3 days')
     """
-    return ", ".join(f"{x:g} {unit}".strip() + suffix for unit, x in by_unit(amount).items())
+    return ", ".join(f"{x:g} {unit}".strip() for unit, x in by_unit(amount).items())
 
 
 def check_amount(option: str, value: Amount | None) -> None:

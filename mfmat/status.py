@@ -42,9 +42,13 @@ class Status:
             f"{name}: {c.asked} asked, {c.told} told, {c.failed} failed, {c.pending} pending"
             for name, c in self.sources.items()
         ]
-        budget = "no limit" if self.left is None else say(self.left, " left")
+        left, spent = self.left, f"spent {say(self.spent)}"
+        if isinstance(left, Mapping):
+            spent += f"; left {say(left)}"
+        else:
+            spent += ", no limit" if left is None else f", {left:g} left"
         best = "no value of the target yet" if self.best is None else f"best so far {self.best:.4g} {self.unit}".strip()
-        lines.append(f"spent {say(self.spent)}, {budget}; {self.rounds} round{'s' * (self.rounds != 1)}; {best}")
+        lines.append(f"{spent}; {self.rounds} round{'s' * (self.rounds != 1)}; {best}")
         return "\n".join(lines + ([f"the last ask: {self.note}"] if self.note else []))
 
 

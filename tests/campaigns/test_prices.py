@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -151,6 +153,22 @@ def test_a_replay_pays_set_ups_too() -> None:
     assert paid.groupby("step")["cost"].apply(list).tolist() == [[5.0, 2.0], [5.0, 2.0, 2.0], [5.0, 2.0, 2.0], [5.0]]
     assert paid["total_cost"].tolist() == paid["cost"].cumsum().tolist()
     assert (steps["total_cost"] <= 30).all()
+
+
+def test_a_campaign_that_knew_of_none_of_this_goes_on(tmp_path: Path) -> None:
+    campaign = create(tmp_path, SCHEMA, budget=25)
+    asked = campaign.ask(2)
+    with sqlite3.connect(tmp_path / "c.db") as connection:
+        facts = json.loads(connection.execute("SELECT facts FROM campaign").fetchone()[0])
+        del facts["prices"], facts["schema"]["setup"], facts["schema"]["rates"]
+        connection.execute("UPDATE campaign SET facts = ?", (json.dumps(facts),))
+    connection.close()
+    old = mf.Campaign.open(tmp_path / "c.db")
+    assert (old.prices, old.status().spent) == ("declared", asked["cost"].sum())
+    old.tell(asked.assign(y=0.5, duration=99.0))
+    assert old.status().spent == asked["cost"].sum()
+    assert set(old.ask(9)["cost"]) <= {1.0, 10.0}
+    assert "setup" not in old.history()
 
 
 # Units
