@@ -174,7 +174,8 @@ def _shortage(records: Records, view: View, chosen: Collection[Entry], budget: L
     purse, costs = Purse.of(schema, budget), torch.from_numpy(view.tariff.costs)
     for entry in chosen:
         paid = by_unit(entry.facts["cost"])
-        purse = purse.pay(schema.fidelity(entry.source), torch.tensor([paid[unit] for unit in schema.units]).double())
+        amounts = torch.tensor([paid[unit] for unit in schema.units], dtype=torch.double)
+        purse = purse.pay(schema.fidelity(entry.source), amounts)
     places = torch.tensor([records.catalogue.places[candidate] for candidate, _ in left])
     sources = torch.tensor([schema.fidelity(source) for _, source in left])
     if bool(purse.affords(costs)[places, sources].any()):
@@ -182,7 +183,7 @@ def _shortage(records: Records, view: View, chosen: Collection[Entry], budget: L
     due = (costs + purse.setup)[places, sources]
     cheapest, may = (
         say(simplest(dict(zip(schema.units, amounts.tolist(), strict=True))))
-        for amounts in (due[int(purse.price(due).argmin())], purse.left.clamp_min(0.0))
+        for amounts in (due[int(purse.price(due).argmin())], purse.left)
     )
     return f"the cheapest open pair costs {cheapest}, and {may} may be spent"
 

@@ -49,9 +49,9 @@ class Purse:
         rates, known = exchange(schema.units, schema.rates, budget), budget or {}
         setup = [by_unit((schema.setup or {}).get(name, {})) for name in schema.sources]
         return cls(
-            left=torch.tensor([known.get(unit, math.inf) for unit in schema.units]).double(),
-            rates=torch.tensor([rates[unit] for unit in schema.units]).double(),
-            setup=torch.tensor([[each.get(unit, 0.0) for unit in schema.units] for each in setup]).double(),
+            left=torch.tensor([known.get(unit, math.inf) for unit in schema.units], dtype=torch.double),
+            rates=torch.tensor([rates[unit] for unit in schema.units], dtype=torch.double),
+            setup=torch.tensor([[each.get(unit, 0.0) for unit in schema.units] for each in setup], dtype=torch.double),
         )
 
     def price(self, costs: Tensor) -> Tensor:
@@ -66,4 +66,5 @@ class Purse:
         """What is left after one pair at this price (u), its source set up from now on."""
         setup = self.setup.clone()
         setup[fidelity] = 0.0
-        return replace(self, left=self.left - cost - self.setup[fidelity], setup=setup)
+        # Rounding must not keep what is free from being chosen.
+        return replace(self, left=(self.left - cost - self.setup[fidelity]).clamp_min(0.0), setup=setup)

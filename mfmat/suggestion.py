@@ -15,7 +15,7 @@ from mfmat.acquisitions import Acquisition, Improvement, VarianceReduction
 from mfmat.amounts import Amount, add, read_budget, say
 from mfmat.choosing import Choice, Terms, choose
 from mfmat.chunks import ROWS, Chunks
-from mfmat.costs import cost_columns, exchange
+from mfmat.costs import cost_columns
 from mfmat.data import material_keys
 from mfmat.errors import SchemaError, check_choice
 from mfmat.pool import Pool
@@ -57,9 +57,10 @@ def suggest(
     max(1000, 50 n) best candidates of each source are kept, among which the pairs are then chosen as above. In memory
     are, at a time, two chunks (with an executor two more for each core), what is kept, and eight bytes for each
     material, by which one that comes again is known. Up to rounding, the first pair is that of the whole pool in
-    memory. So are the others as long as they are among those kept: what is believed of one pair may lift the score of
-    another, and no bound on that is computed. Where no value of the target was measured, a chunk is scored against the
-    best that is expected in it, so that even the first pair is the same only if it is among those kept. `"learn"`
+    memory (of a source with a set-up, where all its pairs have one price). So are the others as long as they are among
+    those kept: what is believed of one pair may lift the score of another, and no bound on that is computed. Where no
+    value of the target was measured, a chunk is scored against the best that is expected in it, so that even the first
+    pair is the same only if it is among those kept. `"learn"`
     reads the pool twice, first to draw the sample that its variance is averaged over.
 
     Args:
@@ -119,8 +120,8 @@ def suggest(
     acquisition, best, reference = _acquisition(goal), surrogate.card["best"], None
     asked = torch.zeros(0, 1).double() if pending is None or pending.empty else _asked(surrogate, pending)
     gone = _gone(surrogate, asked, sources)
-    limits = read_budget("budget", budget, schema.units)
-    purse, rates = Purse.of(schema, limits), exchange(schema.units, schema.rates, limits)
+    purse = Purse.of(schema, read_budget("budget", budget, schema.units))
+    rates = dict(zip(schema.units, purse.rates.tolist(), strict=True))
     if executor is not None or not isinstance(pool, pd.DataFrame | Pool):
         _check_temperature(temperature)
         question = Question(schema, acquisition, best, asked, purse, seed, on_error)

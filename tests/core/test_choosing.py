@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import mfmat as mf
 from mfmat.acquisitions import Acquisition
 from mfmat.blocks import score_block
 from mfmat.choosing import Choice, Terms, choose
@@ -138,3 +139,12 @@ def test_without_set_ups_a_score_is_utility_by_price(seed: int) -> None:
     for choice in chosen(utility, costs + 0.1, purse, 3):
         price = float((costs[choice.candidate, choice.fidelity] + 0.1) @ purse.rates)
         assert choice.score == pytest.approx(float(utility[choice.candidate, choice.fidelity]) / price)
+
+
+def test_amounts_keep_every_digit() -> None:
+    # In single precision a budget of 0.1 would buy what costs 0.1000000001.
+    schema = mf.Schema(mf.Columns("x"), "y", costs={"y": {"money": 0.1, "days": 0.3}}, setup={"y": {"days": 0.7}})
+    purse = Purse.of(schema, {"money": 0.1, "days": 0.9})
+    assert purse.left.tolist() == [0.1, 0.9]
+    assert purse.rates.tolist() == [10.0, 1 / 0.9]
+    assert purse.setup.tolist() == [[0.0, 0.7]]
