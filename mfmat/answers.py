@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mfmat.cells import is_missing
+from mfmat.costs import cost_column
 from mfmat.data import material_keys
 from mfmat.durations import DURATION, find_bad
 from mfmat.errors import Problem, TableError
@@ -21,9 +22,6 @@ from mfmat.journal import Entry
 from mfmat.readings import read_noise, read_values
 from mfmat.schema import Schema
 from mfmat.sources import read_fidelities
-
-COMPUTED = ("score", "cost", "reason")
-"""Columns of an asked table that are no part of a measurement."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +64,27 @@ class Catalogue:
         return {label: place for place, label in enumerate(self.labels)}
 
     @cached_property
-    def costs(self) -> pd.DataFrame:
-        """The price of each candidate of the pool in each source."""
-        schema = self.schema
-        return pd.DataFrame(schema.price(self.pool)[0].numpy(), columns=list(schema.sources), index=self.labels)
+    def costs(self) -> NDArray[np.float64]:
+        """The declared price of each candidate in each source and unit (n x m x u); 1 where only durations say it."""
+        found: NDArray[np.float64] = self.schema.price(self.priced)[0].numpy()
+        return found
 
-    def price(self, candidate: str, source: str) -> float:
-        """The price of a candidate in a source; of one that the pool lacks, the mean over the pool."""
-        place = self.places.get(candidate)
-        column = self.costs[source].to_numpy()
-        return float(column.mean() if place is None else column[place])
+    @property
+    def undeclared(self) -> list[str]:
+        """The sources whose price is the `duration` of what was measured, and that of no column of the pool."""
+        costs = self.schema.costs or {}
+        return [] if DURATION in self.pool else [name for name, cost in costs.items() if cost == DURATION]
+
+    @cached_property
+    def priced(self) -> pd.DataFrame:
+        """The pool with a price in every column that holds prices."""
+        return self.pool.assign(**{DURATION: 1.0}) if self.undeclared else self.pool
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """Columns of an asked table that are no part of a measurement."""
+        units = self.schema.units
+        return ("score", "cost", *(cost_column(unit) for unit in units if len(units) > 1), "reason")
 
     def check(self) -> None:
         """Nothing, for a pool that can be asked about.
@@ -88,7 +97,7 @@ class Catalogue:
         if pool.empty:
             raise TableError("an empty pool", expected="at least one candidate", fix="check the filter before it")
         check_columns(pool, self.columns, "a pool")
-        if taken := [name for name in (self.schema.value, self.source_column, *COMPUTED) if name in pool.columns]:
+        if taken := [name for name in (self.schema.value, self.source_column, *self.computed) if name in pool.columns]:
             raise TableError(
                 f"a pool with the column {taken[0]!r}, which an asked table gives a meaning of its own",
                 expected=f"a pool without {', '.join(map(repr, taken))}",
@@ -197,7 +206,7 @@ class Catalogue:
         problems = problems or ([] if DURATION in self.pool else find_bad(table))
         if problems:
             raise TableError.of(problems)
-        left_out = {*COMPUTED, self.schema.value, self.schema.noise, self.source_column}
+        left_out = {*self.computed, self.schema.value, self.schema.noise, self.source_column}
         kept = [name for name in table.columns if name not in left_out]
         records = table[kept].to_dict("records")
         entries = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mfmat.amounts import add, by_unit, say, simplest
 from mfmat.answers import Catalogue
 from mfmat.card import digest
-from mfmat.choosing import ROUNDING
+from mfmat.costs import cost_columns, exchange
 from mfmat.feasibility import chance_of_success
 from mfmat.frames import plain
 from mfmat.guard import find_turn
@@ -24,21 +25,26 @@ from mfmat.ledger import Ledger, Pair
 from mfmat.packing import pack, unpack
 from mfmat.pool import Pool
 from mfmat.prospects import Prospects
+from mfmat.purse import ROUNDING, Purse
 from mfmat.records import Records
 from mfmat.renewal import renew
 from mfmat.stopping import Outlook
 from mfmat.suggestion import suggest
 from mfmat.surrogate import Surrogate
+from mfmat.tariff import Tariff
 
+Limits = Mapping[str, float] | None
+"""What may be spent, by unit; None: whatever it takes."""
 LEAST = 0.01
 """Share of the target's variance at a candidate below which a source is not said to help there."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What one ask knows: the events that it saw, what was measured by then, and the model of that."""
+    """What one ask knows: the events that it saw, what was measured by then, what it costs, and the model of that."""
 
     ledger: Ledger
+    tariff: Tariff
     seen: pd.DataFrame
     rounds: int
     surrogate: Surrogate | None = None
@@ -58,7 +64,7 @@ class Proposal:
     note: str
 
 
-def ask(journal: Journal, records: Records, n: int, budget: float | None, *, anyway: bool = False) -> pd.DataFrame:
+def ask(journal: Journal, records: Records, n: int, budget: Limits, *, anyway: bool = False) -> pd.DataFrame:
     """The n pairs most worth their price, recorded as asked; see `Campaign.ask`."""
     began = time.monotonic()
     view = look(journal, records, budget)
@@ -66,10 +72,10 @@ def ask(journal: Journal, records: Records, n: int, budget: float | None, *, any
         saw = view.ledger.last
         proposal = propose(records, view, n, budget)
         if why := _end(records, view, proposal):
-            proposal = _stopped(records, proposal, why, anyway=anyway)
+            proposal = _stopped(proposal, why, anyway=anyway)
         with journal.writing() as log:
             view.ledger.add(log.events(after=saw))
-            if not _clashes(proposal.entries, view.ledger, records.settings.budget):
+            if not _clashes(proposal.entries, view.ledger, records.budget):
                 round_ = _round(records, view, proposal, saw)
                 number = len(log.rounds()) + 1
                 log.add(replace(round_, id=number, seconds=time.monotonic() - began), _model(view))
@@ -77,7 +83,7 @@ def ask(journal: Journal, records: Records, n: int, budget: float | None, *, any
                 return proposal.table
 
 
-def look(journal: Journal, records: Records, budget: float | None) -> View:
+def look(journal: Journal, records: Records, budget: Limits) -> View:
     """What is known now, with a model of it where there is anything to choose."""
     with journal.reading() as log:
         ledger = records.ledger(log)
@@ -86,44 +92,46 @@ def look(journal: Journal, records: Records, budget: float | None) -> View:
         fitted = any(each.table_sha256 for each in rounds)
         previous = records.model(log) if fitted and stored is None else None
         earlier = _earlier(log, records, seen)
-    view = View(ledger, seen, len(rounds))
-    if seen.empty or _shortage(records, ledger, [], _least(ledger.left(records.settings.budget), budget)):
+    view = View(ledger, records.tariff(ledger), seen, len(rounds))
+    if seen.empty or _shortage(records, view, [], _least(ledger.left(records.budget), budget)):
         return view
     catalogue = records.catalogue
     chance = learn_chance(catalogue, ledger, seen)
     surrogate = unpack(stored) if stored else renew(seen, catalogue.settle(seen), records.settings.recipe, previous)
-    pool = Pool.read(surrogate.schema, catalogue.pool)
+    pool = Pool.read(surrogate.schema, catalogue.priced)
+    pool = replace(pool, table=catalogue.pool, costs=torch.from_numpy(view.tariff.costs[pool.rows]))
     view = replace(view, surrogate=surrogate, new=not stored, chance=chance, pool=pool)
     return replace(view, outlook=_outlook(records, view, earlier) if records.settings.stop else None)
 
 
-def propose(records: Records, view: View, n: int, budget: float | None) -> Proposal:
+def propose(records: Records, view: View, n: int, budget: Limits) -> Proposal:
     """At most n pairs that are neither measured nor asked nor failed, as `suggest` chooses them."""
     catalogue, ledger, seed = records.catalogue, view.ledger, records.settings.seed + view.rounds + 1
-    limit = _least(ledger.left(records.settings.budget), budget)
-    if note := _shortage(records, ledger, [], limit):
-        return Proposal(_laid_out(catalogue, [], ""), [], seed, f"0 of {n}: {note}")
+    limit = _least(ledger.left(records.budget), budget)
+    if note := _shortage(records, view, [], limit):
+        return Proposal(_laid_out(view.tariff, [], ""), [], seed, f"0 of {n}: {note}")
     if view.surrogate is None or view.pool is None:
-        table = _first(catalogue, open_pairs(records, ledger), n, limit)
+        table = _first(view.tariff, open_pairs(records, ledger), n, limit)
     else:
         table = _best(records, view, n, limit, seed=seed)
     entries = _entries(catalogue, table)
     useless = _useless(table, catalogue.schema.sources[-1])
     if len(table) == n:
         return Proposal(table, entries, seed, useless)
-    left = None if limit is None else limit - float(table["cost"].sum())
-    why = _shortage(records, ledger, [entry.pair for entry in entries], left)
+    why = _shortage(records, view, entries, limit)
     why = why or "no other pair tells anything about the target"
     return Proposal(table, entries, seed, "; ".join(filter(None, [f"{len(table)} of {n}: {why}", useless])))
 
 
-def _best(records: Records, view: View, n: int, budget: float | None, *, seed: int) -> pd.DataFrame:
+def _best(records: Records, view: View, n: int, budget: Limits, *, seed: int) -> pd.DataFrame:
     """What `suggest` chooses, the target first where it is its turn."""
     assert view.surrogate is not None
     assert view.pool is not None
     catalogue, ledger, settings = records.catalogue, view.ledger, records.settings
     target = catalogue.schema.sources[-1]
-    turn = find_turn(ledger.paid, target, float(catalogue.costs[target].mean()))
+    rates = exchange(catalogue.schema.units, catalogue.schema.rates, None)
+    paid = [(source, math.fsum(rates[unit] * x for unit, x in cost.items())) for source, cost in ledger.paid]
+    turn = find_turn(paid, target, view.tariff.usual(target))
     table = suggest(
         _closing(view.surrogate, view.pool, catalogue, ledger),
         view.pool,
@@ -158,15 +166,27 @@ def open_pairs(records: Records, ledger: Ledger) -> list[Pair]:
     return [pair for pair in every if pair not in closed]
 
 
-def _shortage(records: Records, ledger: Ledger, chosen: Collection[Pair], budget: float | None) -> str:
+def _shortage(records: Records, view: View, chosen: Collection[Entry], budget: Limits) -> str:
     """Why nothing can be asked beyond what is chosen; nothing, where something can."""
-    left = [pair for pair in open_pairs(records, ledger) if pair not in chosen]
+    schema, taken = records.catalogue.schema, {entry.pair for entry in chosen}
+    left = [pair for pair in open_pairs(records, view.ledger) if pair not in taken]
     if not left:
         return "every pair of the pool is measured, asked or failed"
-    cheapest = min(records.catalogue.price(*pair) for pair in left)
-    if budget is not None and cheapest > budget * ROUNDING:
-        return f"the cheapest open pair costs {cheapest:g}, and {max(budget, 0.0):g} may be spent"
-    return ""
+    purse, costs = Purse.of(schema, budget), torch.from_numpy(view.tariff.costs)
+    for entry in chosen:
+        paid = by_unit(entry.facts["cost"])
+        amounts = torch.tensor([paid[unit] for unit in schema.units], dtype=torch.double)
+        purse = purse.pay(schema.fidelity(entry.source), amounts)
+    places = torch.tensor([records.catalogue.places[candidate] for candidate, _ in left])
+    sources = torch.tensor([schema.fidelity(source) for _, source in left])
+    if bool(purse.affords(costs)[places, sources].any()):
+        return ""
+    due = (costs + purse.setup)[places, sources]
+    cheapest, may = (
+        say(simplest(dict(zip(schema.units, amounts.tolist(), strict=True))))
+        for amounts in (due[int(purse.price(due).argmin())], purse.left)
+    )
+    return f"the cheapest open pair costs {cheapest}, and {may} may be spent"
 
 
 def _earlier(log: Log, records: Records, seen: pd.DataFrame) -> list[bytes]:
@@ -194,7 +214,7 @@ def _outlook(records: Records, view: View, earlier: Sequence[bytes]) -> Outlook:
         unknown=view.pool.first & ~torch.isin(view.pool.keys, torch.tensor(known, dtype=torch.long)),
         maximize=maximize,
         best=prospects.best(maximize) if surrogate.card["means"] else None,
-        earlier=[_mean(unpack(model), catalogue.pool) for model in earlier],
+        earlier=[_mean(unpack(model), catalogue.priced) for model in earlier],
     )
 
 
@@ -210,12 +230,12 @@ def _end(records: Records, view: View, proposal: Proposal) -> str:
     return "; ".join(why for rule in records.settings.stop if (why := rule.explain(outlook)))
 
 
-def _stopped(records: Records, proposal: Proposal, why: str, *, anyway: bool) -> Proposal:
+def _stopped(proposal: Proposal, why: str, *, anyway: bool) -> Proposal:
     """The proposal without its pairs, or with them and the reason not to ask."""
     if anyway:
         note = f"; {proposal.note}" if proposal.note else ""
         return replace(proposal, note=f"asked all the same, though {why}{note}")
-    empty = _laid_out(records.catalogue, [], "")
+    empty = proposal.table.iloc[:0]
     return replace(proposal, table=empty, entries=[], note=f"done: {why}; ask(anyway=True) goes on")
 
 
@@ -227,25 +247,31 @@ def learn_chance(catalogue: Catalogue, ledger: Ledger, seen: pd.DataFrame) -> pd
     return chance_of_success(catalogue.settle(seen, failed), worked, failed, catalogue.pool)
 
 
-def _clashes(entries: Sequence[Entry], ledger: Ledger, budget: float | None) -> bool:
+def _clashes(entries: Sequence[Entry], ledger: Ledger, budget: Limits) -> bool:
     """Whether others have asked for one of these pairs, or spent the budget for them, meanwhile."""
-    left, cost = ledger.left(budget), math.fsum(entry.facts["cost"] for entry in entries)
-    over = left is not None and cost > left * ROUNDING
+    left = ledger.left(budget) or {}
+    amounts = [entry.facts[name] for entry in entries for name in ("cost", "setup") if name in entry.facts]
+    cost = add(map(by_unit, amounts), tuple(left))
+    over = any(cost[unit] > each * ROUNDING for unit, each in left.items())
     return over or any(ledger.pairs[e.pair].closed for e in entries if e.pair in ledger.pairs)
 
 
 def _entries(catalogue: Catalogue, table: pd.DataFrame) -> list[Entry]:
     names = table[catalogue.source_column].tolist()
     chances = table.attrs.get("probability", [1.0] * len(table))
-    cells = zip(table.index, names, table["cost"], table["score"], chances, table["reason"], strict=True)
+    paid = [
+        {name: simplest(amount) for name, amount in each.items() if name == "cost" or any(amount.values())}
+        for each in table.attrs["paid"]
+    ]
+    cells = zip(table.index, names, paid, table["score"], chances, table["reason"], strict=True)
     return [
         Entry(
             "asked",
             json.dumps(plain(label)),
             source,
-            {"cost": cost, "score": score, "probability": float(chance), "reason": reason, "origin": "model"},
+            {**amounts, "score": score, "probability": float(chance), "reason": reason, "origin": "model"},
         )
-        for label, source, cost, score, chance, reason in cells
+        for label, source, amounts, score, chance, reason in cells
     ]
 
 
@@ -267,8 +293,10 @@ def _model(view: View) -> bytes | None:
     return pack(view.surrogate) if view.surrogate and view.new else None
 
 
-def _least(*limits: float | None) -> float | None:
-    return min((limit for limit in limits if limit is not None), default=None)
+def _least(*limits: Limits) -> Limits:
+    known = [limit for limit in limits if limit is not None]
+    units = dict.fromkeys(unit for limit in known for unit in limit)
+    return {unit: min(limit[unit] for limit in known if unit in limit) for unit in units} if known else None
 
 
 def _closing(surrogate: Surrogate, pool: Pool, catalogue: Catalogue, ledger: Ledger) -> Surrogate:
@@ -281,27 +309,39 @@ def _closing(surrogate: Surrogate, pool: Pool, catalogue: Catalogue, ledger: Led
     return replace(surrogate, card={**surrogate.card, "seen": seen})
 
 
-def _first(catalogue: Catalogue, pairs: list[Pair], n: int, budget: float | None) -> pd.DataFrame:
+def _first(tariff: Tariff, pairs: list[Pair], n: int, budget: Limits) -> pd.DataFrame:
     """Where nothing is known: candidates far from each other, in the cheapest source that is open."""
-    usual = catalogue.costs.mean()
-    source = min((name for _, name in pairs), key=lambda name: usual[name], default=catalogue.schema.sources[0])
+    catalogue, schema = tariff.catalogue, tariff.catalogue.schema
+    source = min((name for _, name in pairs), key=tariff.usual, default=schema.sources[0])
+    fidelity = schema.fidelity(source)
     open_ = {candidate for candidate, name in pairs if name == source}
     places = _spread(catalogue, [i for i, label in enumerate(catalogue.labels) if label in open_], n)
-    total = catalogue.costs[source].to_numpy()[places].cumsum()
-    within = len(places) if budget is None else int((total <= budget * ROUNDING).sum())
-    return _laid_out(catalogue, places[:within], source)
+    purse, within = Purse.of(schema, budget), 0
+    for place in places:
+        cost = torch.from_numpy(tariff.costs[place])
+        if not bool(purse.affords(cost[None])[0, fidelity]):
+            break
+        purse, within = purse.pay(fidelity, cost[fidelity]), within + 1
+    return _laid_out(tariff, places[:within], source)
 
 
-def _laid_out(catalogue: Catalogue, places: list[int], source: str) -> pd.DataFrame:
+def _laid_out(tariff: Tariff, places: list[int], source: str) -> pd.DataFrame:
     """Rows of the pool as an asked table that no model had a part in."""
+    catalogue, schema = tariff.catalogue, tariff.catalogue.schema
     table = catalogue.pool.iloc[places].copy()
+    own = [tariff.price(catalogue.labels[place], source) for place in places]
+    setup = by_unit((schema.setup or {}).get(source, {}))
+    setups = [setup if i == 0 else {} for i in range(len(places))]
+    rates = exchange(schema.units, schema.rates, None)
     columns: dict[str, Any] = {
         catalogue.source_column: source,
         "score": 0.0,
-        "cost": catalogue.costs[source].to_numpy()[places] if places else 0.0,
+        **cost_columns([add(both) for both in zip(own, setups, strict=True)], rates),
         "reason": "nothing is measured yet: far from the others in the pool, in the cheapest source",
     }
-    return table.assign(**columns)
+    table = table.assign(**columns)
+    table.attrs["paid"] = [{"cost": cost, "setup": paid} for cost, paid in zip(own, setups, strict=True)]
+    return table
 
 
 def _spread(catalogue: Catalogue, open_: list[int], n: int) -> list[int]:

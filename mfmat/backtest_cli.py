@@ -16,10 +16,12 @@ from mfmat.shell import (
     Material,
     Numbers,
     Recipe,
+    Setups,
     Source,
     Table,
     ValueColumn,
     make_schema,
+    read_prices,
     read_recipe,
     read_table,
     write_table,
@@ -41,6 +43,7 @@ def backtest(
     category: Categories = None,
     source: Source = None,
     cost: Costs = None,
+    setup: Setups = None,
     material: Material = None,
     paid: Annotated[str | None, typer.Option(help="Column with what each row really costs.")] = None,
     recipe: Recipe = None,
@@ -62,7 +65,8 @@ def backtest(
     from mfmat.backtesting import backtest as replay
     from mfmat.policies import Ask
 
-    schema = make_schema((formula, column, category), cost, value=value, source=source, material=material)
+    named = {"setup": read_prices("--setup", setup), "material": material}
+    schema = make_schema((formula, column, category), cost, None, value=value, source=source, **named)
     learner = read_recipe(recipe)
     result = replay(
         read_table(table, schema),

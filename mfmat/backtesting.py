@@ -70,6 +70,7 @@ def backtest(
         stop: `"best"`: a campaign ends when it has measured the best material at the target; a number: that share of
             the best 5%; `"budget"`: when nothing can be paid any more. To learn always does the last.
         cost: column with what each row really costs; the policies see the schema's prices. None: those are paid.
+            Set-ups (`Schema(setup=...)`) are paid once an ask, on top.
         test: for `goal="learn"`: target rows to test on, or a share of the target's materials (0.2 unless given), drawn
             by the seed; they are never asked.
         given: cheap sources of which every value is there already and costs nothing, such as a public table.
@@ -79,7 +80,7 @@ def backtest(
 
     Raises:
         TableError: as `fit`; a table without values of the target.
-        SchemaError: options that contradict each other; two policies of one name.
+        SchemaError: options that contradict each other; two policies of one name; prices in several units.
         SavedFileError: a file at `path` that was made of other inputs.
 
     >>> import numpy as np, pandas as pd, mfmat as mf
@@ -106,7 +107,7 @@ def backtest(
     for name, seed, steps in track(_runs(task, known, wanted, executor), "replaying campaigns", len(wanted)):
         journal.add(name, seed, steps)
     done = {(name, int(seed)): journal.runs[name, int(seed)] for name, seed in product(known, numbers)}
-    return Backtest(_table(done, world), terms.config(), float(world.cost.sum()))
+    return Backtest(_table(done, world), terms.config(), world.dearest)
 
 
 def _run(world: World, terms: Terms, test: Data | None, policy: Policy, seed: int) -> list[dict[str, Any]]:

@@ -11,18 +11,19 @@ from typing import Self
 import pandas as pd
 
 from mfmat import campaign_files
+from mfmat.accounts import list_costs, list_history, list_pending
 from mfmat.acquisitions import Acquisition
+from mfmat.amounts import Amount, read_budget, simplest
 from mfmat.answers import Catalogue
 from mfmat.asking import ask
 from mfmat.auto import Auto
 from mfmat.course import retrace
 from mfmat.diagnosis import diagnose
-from mfmat.durations import summarise
 from mfmat.errors import SchemaError, TableError
 from mfmat.frames import text_digest, write_frame
 from mfmat.journal import Entry, Event, Head, Journal, now
 from mfmat.learner import Learner
-from mfmat.records import Records, Settings, check_amount
+from mfmat.records import Prices, Records, Settings, check_prices, compare
 from mfmat.schema import Schema
 from mfmat.status import Status, Told
 from mfmat.stopping import Rule
@@ -40,12 +41,13 @@ class Campaign:
         schema: what the columns mean, and what each source costs.
         recipe: what is fitted.
         pool: the candidates.
-        budget: what all that is asked may cost; None: without limit.
+        budget: what all that is asked may cost, a number or one for each unit of the prices; None: without limit.
         goal: `"max"`, `"min"` or `"learn"`.
         seed: of whatever is drawn.
         temperature: of the softmax that pairs are drawn by; 0: always the best.
         acquisition: what an observation is worth; None: the usual one for the goal.
         stop: rules by which it ends.
+        prices: `"declared"`, or `"learned"` from what measurements took.
 
     >>> import tempfile, pandas as pd, mfmat as mf
     >>> seen = pd.DataFrame({"x": [0.0, 0.4, 1.0], "y": [0.1, 0.7, 0.3]})
@@ -68,6 +70,7 @@ class Campaign:
         settings = self._records.settings
         self.recipe, self.budget, self.goal, self.seed = settings.recipe, settings.budget, settings.goal, settings.seed
         self.temperature, self.acquisition, self.stop = settings.temperature, settings.acquisition, settings.stop
+        self.prices = settings.prices
 
     @classmethod
     def create(
@@ -78,12 +81,13 @@ class Campaign:
         recipe: Learner | None = None,
         pool: pd.DataFrame,
         seen: pd.DataFrame | None = None,
-        budget: float | None = None,
+        budget: Amount | None = None,
         goal: Goal = "max",
         seed: int = 0,
         temperature: float = 0.0,
         acquisition: Acquisition | None = None,
         stop: Sequence[Rule] = (),
+        prices: Prices = "declared",
         unit: str = "",
     ) -> Self:
         """A new campaign.
@@ -94,20 +98,23 @@ class Campaign:
             recipe: any learner; `Auto()` unless given.
             pool: candidates with every column that the schema reads off a material; other columns travel along.
             seen: what is measured already.
-            budget: what all that is asked may cost; without limit unless given.
+            budget: what all that is asked may cost, `{"money": 5000, "days": 90}` where prices are in units; without
+                limit unless given.
             goal: `"max"`, `"min"` or `"learn"`.
             seed: of whatever is drawn.
             temperature: 0 asks for the best pairs; above, pairs are drawn, those of high score more often, and
                 `probabilities()` says how often (see `suggest`).
             acquisition: what an observation is worth; the usual one for the goal unless given.
             stop: rules by which it ends, next to an exhausted pool or budget: `mfmat.stopping`.
+            prices: `"declared"`, or `"learned"`: times a factor for each source that the column `duration` of told
+                tables (and of `seen`) teaches; what a measurement took is then what was spent on it.
             unit: of the values, where the schema does not say.
 
         Raises:
             CampaignError: the database holds a campaign already, or cannot be reached.
             TableError: a pool or a start table that cannot be read.
             SchemaError: an unknown goal, a budget or temperature that is none, an acquisition or a rule that
-                the goal does not go with, a target that is a label.
+                the goal does not go with, a target that is a label, a source without a price, units without a budget.
         """
         settings = Settings(
             recipe=recipe or Auto(),
@@ -117,15 +124,19 @@ class Campaign:
             temperature=temperature,
             acquisition=acquisition,
             stop=tuple(stop),
+            prices=prices,
         )
         schema = replace(schema, unit=schema.unit or unit)
         if schema.sources[-1] in (schema.kinds or {}):
             raise SchemaError(
                 f"a campaign for the label {schema.sources[-1]!r}", expected="a target of values", fix="another target"
             )
-        Catalogue(schema, pool).check()
+        compare(schema, budget)
+        catalogue = Catalogue(schema, pool)
+        catalogue.check()
         if seen is not None and not seen.empty:
             schema.data(seen)
+        check_prices(catalogue, prices, seen)
         text = write_frame(pool)
         start = None if seen is None or seen.empty else write_frame(seen)
         head = Head(
@@ -166,7 +177,7 @@ class Campaign:
         tables = {"pool": self.pool, "seen": self.seen(), "events": self.history()}
         return campaign_files.write(self._journal, folder, tables)
 
-    def ask(self, n: int = 1, *, budget: float | None = None, anyway: bool = False) -> pd.DataFrame:
+    def ask(self, n: int = 1, *, budget: Amount | None = None, anyway: bool = False) -> pd.DataFrame:
         """The n pairs most worth their price, which from now on are pending.
 
         The model is fitted and the pairs are chosen without holding anybody up; where another process has asked for
@@ -174,12 +185,13 @@ class Campaign:
 
         Args:
             n: pairs wanted; fewer come back where no more are open or the budget is short, and `status()` says why.
-            budget: what this call may spend at most.
+            budget: what this call may spend at most, a number or one for some of the units.
             anyway: ask also where a rule of `stop` says that the campaign has done its work.
 
         Returns:
-            The pool's columns, the source column, `score`, `cost` and `reason`; the pool's index. Filled in with
-            the value column it is what `tell` takes.
+            The pool's columns, the source column, `score`, `cost` (with the set-up, at the first pair of a source) and
+            `reason`; the pool's index. Filled in with the value column it is what `tell` takes. Of several units,
+            `cost (money)` has the amount in money, and `cost` their sum by the rates.
 
         Raises:
             SchemaError: n below 1, or a budget that is no price.
@@ -188,8 +200,8 @@ class Campaign:
         """
         if n < 1:
             raise SchemaError(f"n={n!r}", expected="1 or more", fix="ask(1)")
-        check_amount("budget", budget)
-        return ask(self._journal, self._records, n, budget, anyway=anyway)
+        limits = read_budget("budget", budget, self.schema.units)
+        return ask(self._journal, self._records, n, limits, anyway=anyway)
 
     def tell(self, table: pd.DataFrame, *, again: bool = False) -> Told:
         """Record what was measured: all of the table or, where anything in it is wrong, nothing.
@@ -213,7 +225,7 @@ class Campaign:
         with self._journal.writing() as log:
             ledger = self._records.ledger(log)
             fresh = answers if again else ledger.news(answers)
-            entries = ledger.attribute(fresh)
+            entries = ledger.attribute(fresh, self._records.tariff(ledger).bill)
             log.append(entries)
         human = sum(entry.facts["origin"] == "human" for entry in entries)
         return Told(len(fresh), repeated=len(answers) - len(fresh), empty=len(empty), unasked=human)
@@ -237,7 +249,7 @@ class Campaign:
             known = {pair: standing.counted for pair, standing in ledger.pairs.items()}
             _refuse([each for each in answers if not known.get(each.pair)], "that was never told", "tell(table)")
             fresh = [each for each in answers if not _says(known[each.pair], each)]
-            log.append([replace(each, facts={**each.facts, "origin": "human", "why": why}) for each in fresh])
+            log.append([self._corrected(each, why) for each in fresh])
         return len(fresh)
 
     def fail(self, rows: pd.DataFrame, why: str = "") -> int:
@@ -260,7 +272,7 @@ class Campaign:
             told = [entry for entry in entries if (known := standings[entry.pair]) and known.counted]
             _refuse(told, "that has a value", "correct(table), where the value is wrong")
             fresh = {e.pair: e for e in entries if not ((known := standings[e.pair]) and known.failure)}
-            attributed = ledger.attribute(fresh.values())
+            attributed = ledger.attribute(fresh.values(), self._records.tariff(ledger).bill)
             log.append([replace(entry, facts={**entry.facts, "why": why}) for entry in attributed])
         return len(fresh)
 
@@ -309,10 +321,11 @@ class Campaign:
 
         Returns:
             One row for each source: `n`, `median`, `mean` and, for the next one, `lower` and `upper` of the 90%
-            interval of a log-normal fit (`mfmat.durations.summarise`); NaN where too few were told.
+            interval of a log-normal fit (`mfmat.durations.summarise`); NaN where too few were told. Where prices are
+            learned, also the `factor` on declared prices (`mfmat.learned_prices.learn_factor`) and the mean `price`.
         """
         with self._journal.reading() as log:
-            return summarise(self._records.durations(self._records.ledger(log)))
+            return list_costs(self._records, log)
 
     def diagnose(self) -> pd.DataFrame:
         """What each cheap source is worth by all that is measured so far; see `mfmat.diagnose`.
@@ -326,20 +339,12 @@ class Campaign:
     def pending(self) -> pd.DataFrame:
         """What is asked and not yet told, the oldest first, as `ask` gave it."""
         with self._journal.reading() as log:
-            events = list(self._records.ledger(log).pending.values())
-        table = self._catalogue.asked(events)
-        return table.assign(**{name: [event.facts[name] for event in events] for name in ("score", "cost", "reason")})
+            return list_pending(self._records, log)
 
     def history(self) -> pd.DataFrame:
         """Every event: one row each, in order."""
         with self._journal.reading() as log:
-            events = log.events()
-        names = ("value", "noise", "cost", "score", "probability", "reason", "origin", "why")
-        rows = [
-            [e.time, e.kind, e.round, e.candidate, e.source, *(e.facts.get(name) for name in names)] for e in events
-        ]
-        columns = ["time", "kind", "round", "candidate", "source", *names]
-        return pd.DataFrame(rows, columns=columns, index=pd.Index([event.id for event in events], name="event"))
+            return list_history(log.events())
 
     def course(self, level: float = 0.9) -> pd.DataFrame:
         """Everything paid for, in order: `cost`, all `spent` by then, the `value`, and the `best` of the target so far.
@@ -362,16 +367,21 @@ class Campaign:
         """Where the campaign stands."""
         with self._journal.reading() as log:
             ledger, rounds = self._records.ledger(log), log.rounds()
-        best = self._records.best(self._records.seen(ledger))
+        best, left = self._records.best(self._records.seen(ledger)), ledger.left(self._records.budget)
         return Status(
             sources={name: ledger.counts(name) for name in self.schema.sources},
-            spent=ledger.spent,
-            left=ledger.left(self.budget),
+            spent=simplest(ledger.spent),
+            left=None if left is None else simplest(left),
             best=best,
             rounds=len(rounds),
             note=rounds[-1].note if rounds else "",
             unit=self.schema.unit,
         )
+
+    def _corrected(self, answer: Entry, why: str) -> Entry:
+        took = self._records.declared.took(answer)
+        paid = {} if took is None else {"cost": took}
+        return replace(answer, facts={**answer.facts, **paid, "origin": "human", "why": why})
 
 
 def _says(values: Sequence[Event], answer: Entry) -> bool:

@@ -19,11 +19,15 @@ from mfmat.shell import (
     Noise,
     Numbers,
     Out,
+    Prices,
     Recipe,
+    Setups,
     Source,
     Unit,
     ValueColumn,
     make_schema,
+    read_budget,
+    read_prices,
     read_recipe,
     read_rule,
     read_table,
@@ -59,13 +63,17 @@ def create(
     category: Categories = None,
     source: Source = None,
     cost: Costs = None,
+    setup: Setups = None,
+    prices: Annotated[Prices, typer.Option(help="As declared, or by the durations that were told.")] = Prices.DECLARED,
     noise: Noise = None,
     material: Material = None,
     group: Group = None,
     unit: Unit = "",
     label: Labels = None,
     floor: Floor = None,
-    budget: Annotated[float | None, typer.Option(help="What all that is asked may cost.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="What all that is asked may cost: 5000 or '5000 money, 90 days'.")
+    ] = None,
     goal: Annotated[Goal, typer.Option(help="Large values, small ones, or to learn the pool.")] = Goal.MAX,
     seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
     temperature: Annotated[float, typer.Option(help="0 takes the best; above, draws, with the chance recorded.")] = 0.0,
@@ -80,18 +88,20 @@ def create(
     from mfmat.campaign import Campaign
 
     options = {"value": value, "source": source, "noise": noise, "material": material, "group": group}
-    schema = make_schema((formula, column, category), cost, label, **options, unit=unit, floor=floor)
+    setups = read_prices("--setup", setup)
+    schema = make_schema((formula, column, category), cost, label, **options, unit=unit, floor=floor, setup=setups)
     campaign = Campaign.create(
         database,
         schema,
         recipe=read_recipe(recipe),
         pool=read_table(pool, schema),
         seen=read_table(seen, schema) if seen else None,
-        budget=budget,
+        budget=read_budget(budget),
         goal=goal.value,
         seed=seed,
         temperature=temperature,
         stop=[read_rule(text) for text in stop or []],
+        prices=prices.value,
     )
     typer.echo(f"created {database}: {len(campaign.pool)} candidates, {len(campaign.seen())} values")
 
@@ -100,7 +110,7 @@ def create(
 def ask(
     database: Database,
     n: Annotated[int, typer.Option("-n", help="Pairs wanted.")] = 1,
-    budget: Annotated[float | None, typer.Option(help="What this call may spend at most.")] = None,
+    budget: Annotated[str | None, typer.Option(help="What this call may spend at most: 500 or '500 money'.")] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Also where a rule says that all is done.")] = False,
     out: Out = None,
 ) -> None:
@@ -111,7 +121,8 @@ def ask(
     from mfmat.campaign import Campaign
 
     campaign = Campaign.open(database)
-    write_table(campaign.ask(n, budget=budget, anyway=anyway).assign(**{campaign.schema.value: ""}), out)
+    todo = campaign.ask(n, budget=read_budget(budget), anyway=anyway)
+    write_table(todo.assign(**{campaign.schema.value: ""}), out)
     if note := campaign.status().note:
         typer.echo(note, err=True)
 

@@ -1,4 +1,4 @@
-"""The greedy choice of pairs: the most utility for its price, one after the other, within a budget."""
+"""The greedy choice of pairs: the most utility for its price, one after the other, within budgets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from mfmat.acquisitions import Acquisition
+from mfmat.blocks import score_block
 from mfmat.prospects import Prospects
+from mfmat.purse import Purse
 
 FIRST = 1e9
 """What lifts the score of pairs that cost nothing above all that have a price."""
-ROUNDING = 1 + 1e-12
-"""A sum of prices that add up to the budget must not miss it by rounding."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,16 @@ class Choice:
 
     Attributes:
         tells: the share of each value's doubt that it takes away at its own candidate.
+        cost: its price in each unit (u).
+        setup: what setting up its source costs on top, for the first pair of a batch there (u).
         scores: of its candidate in each source; NaN where it is not open.
         highest: the highest score of any pair then.
     """
 
     candidate: int
     fidelity: int
-    cost: float
+    cost: tuple[float, ...]
+    setup: tuple[float, ...]
     utility: float
     score: float
     tells: tuple[float, ...]
@@ -43,10 +46,10 @@ class Terms:
     """What may be chosen and at which price.
 
     Attributes:
-        costs: price of each pair (n x m).
+        costs: price of each pair in each unit (n x m x u).
         open: pairs that may be chosen (n x m).
+        purse: what all may cost together, and the set-ups.
         chance: probability that a measurement of each candidate gives a value (n); 1 where None.
-        budget: sum of the costs at most.
         first: the fidelity of the first pair, where one there is possible; None: any.
         temperature: of the softmax that pairs are drawn by; 0: always the best.
         seed: of those draws.
@@ -54,33 +57,36 @@ class Terms:
 
     costs: Tensor
     open: Tensor
+    purse: Purse
     chance: Tensor | None = None
-    budget: float = math.inf
     first: int | None = None
     temperature: float = 0.0
     seed: int = 0
 
 
 def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int) -> list[Choice]:
-    r"""At most n pairs, each the best after those before it are believed.
+    r"""At most n pairs, each the best after those before it are believed, within every budget.
+
+    A pair is worth its utility by its price (`per_cost`), the first one in a source that is not set up yet what the
+    best block of pairs there is worth (`score_block`).
 
     With a temperature t the best of $\log score + t G$, G a Gumbel variate, is taken: a draw by
     $score^{1/t}$ (Gumbel-max; the design of Fannjiang et al. 2022, doi:10.1073/pnas.2204569119), whose probability is
     recorded, so that what is measured can be weighed by it.
     """
-    left, open_ = terms.budget, terms.open.clone()
+    purse, open_ = terms.purse, terms.open.clone()
     generator = torch.Generator().manual_seed(terms.seed)
     chosen: list[Choice] = []
     while len(chosen) < n:
         utility = _utility(prospects, acquisition, terms)
-        score = per_cost(utility, terms.costs)
-        affordable = open_ & (terms.costs <= left * ROUNDING)
+        affordable = open_ & purse.affords(terms.costs)
         possible = affordable & (utility > -math.inf)
         if not bool(possible.any()):
             break
+        score, free = _score(torch.where(open_, utility, -math.inf), terms.costs, purse, n - len(chosen))
         if terms.first is not None and not chosen and bool(possible[:, terms.first].any()):
             possible = possible & (torch.arange(prospects.sources) == terms.first)
-        rank = torch.where(possible, free_first(score, terms.costs), -math.inf).flatten()
+        rank = torch.where(possible, free_first(score, free), -math.inf).flatten()
         best, probability = _draw(rank, terms.temperature, generator)
         candidate, fidelity = divmod(best, prospects.sources)
         where = (candidate, fidelity)
@@ -88,7 +94,8 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
         choice = Choice(
             candidate,
             fidelity,
-            cost=float(terms.costs[where]),
+            cost=tuple(terms.costs[where].tolist()),
+            setup=tuple(purse.setup[fidelity].tolist()),
             utility=math.exp(utility[where]),
             score=math.exp(score[where]),
             tells=tuple(float(each.tells[where]) for each in prospects.objectives),
@@ -97,7 +104,7 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
             probability=probability,
         )
         chosen.append(choice)
-        open_[where], left = False, left - choice.cost
+        open_[where], purse = False, purse.pay(fidelity, terms.costs[where])
         if len(chosen) < n:
             row = prospects.candidates[candidate].clone()
             row[-1] = fidelity
@@ -105,14 +112,23 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
     return chosen
 
 
-def per_cost(utility: Tensor, costs: Tensor) -> Tensor:
+def per_cost(utility: Tensor, price: Tensor) -> Tensor:
     """The logarithm of the score of each pair, of what costs nothing that of its utility (n x m)."""
-    return utility - torch.where(costs == 0, 0.0, costs.log())
+    return utility - torch.where(price == 0, 0.0, price.log())
 
 
-def free_first(score: Tensor, costs: Tensor) -> Tensor:
-    """What pairs are ordered by (n x m)."""
-    return score + torch.where(costs == 0, FIRST, 0.0)
+def free_first(score: Tensor, free: Tensor) -> Tensor:
+    """What pairs are ordered by, those that cost nothing before all others (n x m)."""
+    return score + torch.where(free, FIRST, 0.0)
+
+
+def _score(utility: Tensor, costs: Tensor, purse: Purse, most: int) -> tuple[Tensor, Tensor]:
+    """The logarithm of the score of each pair, and whether it costs nothing (n x m)."""
+    price, setup = purse.price(costs), purse.price(purse.setup)
+    score = per_cost(utility, price)
+    for fidelity in torch.nonzero(setup > 0)[:, 0].tolist():
+        score[:, fidelity] = score_block(utility[:, fidelity], costs[:, fidelity], purse, fidelity, most)
+    return score, price + setup == 0
 
 
 def _utility(prospects: Prospects, acquisition: Acquisition, terms: Terms) -> Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mfmat.amounts import PLAIN, Amount, add, by_unit
 from mfmat.journal import Entry, Event
 
 Pair = tuple[str, str]
@@ -24,6 +24,7 @@ class Standing:
         failure: the newest failure.
         answered: the newest ask that somebody answered.
         withdrawn: whether the newest ask was taken back.
+        bill: the event that the newest payment is for.
         told: every value that was ever told or corrected.
         counted: those that count: what was told since the newest correction, and that.
     """
@@ -33,6 +34,7 @@ class Standing:
     failure: Event | None = None
     answered: Event | None = None
     withdrawn: bool = False
+    bill: int | None = None
     told: list[Event] = field(default_factory=list)
     counted: list[Event] = field(default_factory=list)
 
@@ -40,6 +42,14 @@ class Standing:
     def closed(self) -> bool:
         """Whether the pair is not to be asked any more."""
         return bool(self.pending or self.failure or self.counted)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a batch of one source costs on top, and its asks that were not withdrawn."""
+
+    amount: Mapping[str, float]
+    asks: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -57,19 +67,20 @@ class Ledger:
 
     Args:
         events: in order.
-        price: of one value of a candidate in a source.
+        units: that amounts are in.
 
     >>> asked = Event(id=1, time="", kind="asked", candidate='"a"', source="exp", facts={"cost": 10.0}, round=1)
-    >>> ledger = Ledger([asked], lambda candidate, source: 10.0)
-    >>> list(ledger.pending), ledger.spent, ledger.left(25)
-    ([('"a"', 'exp')], 10.0, 15.0)
+    >>> ledger = Ledger([asked])
+    >>> list(ledger.pending), ledger.spent, ledger.left({"": 25.0})
+    ([('"a"', 'exp')], {'': 10.0}, {'': 15.0})
     """
 
-    def __init__(self, events: Iterable[Event], price: Callable[[str, str], float]) -> None:
+    def __init__(self, events: Iterable[Event], units: Sequence[str] = (PLAIN,)) -> None:
         self.pairs: dict[Pair, Standing] = {}
         self.last = 0
-        self._price = price
-        self._paid: dict[int, tuple[str, float]] = {}
+        self._units = units
+        self._paid: dict[int, tuple[str, Mapping[str, float]]] = {}
+        self._setups: dict[tuple[int | None, str], Setup] = {}
         self.add(events)
 
     def add(self, events: Iterable[Event]) -> None:
@@ -79,20 +90,18 @@ class Ledger:
             self.last = event.id
 
     @property
-    def spent(self) -> float:
-        """The price of all that was asked and not withdrawn, and of every value or failure that nobody had asked for.
+    def spent(self) -> dict[str, float]:
+        """By unit: all that was asked and not withdrawn or that nobody had asked for, and the set-ups of batches.
 
-        The sum is exact up to one rounding, whatever the order: many small prices must not drift over a budget.
+        A batch has its set-up back only where all of it in that source is withdrawn.
         """
-        return math.fsum(cost for _, cost in self._paid.values())
+        setups = [setup.amount for setup in self._setups.values() if setup.asks]
+        return add([*(cost for _, cost in self._paid.values()), *setups], self._units)
 
-    def left(self, budget: float | None) -> float | None:
-        """What may still be spent; None: without limit."""
-        return None if budget is None else max(0.0, budget - self.spent)
-
-    def price(self, entry: Entry) -> float:
-        """Of the pair of an entry."""
-        return self._price(entry.candidate, entry.source)
+    def left(self, budget: Mapping[str, float] | None) -> dict[str, float] | None:
+        """What may still be spent in each unit that has a budget; None: without limit."""
+        spent = self.spent
+        return None if budget is None else {unit: max(0.0, each - spent[unit]) for unit, each in budget.items()}
 
     @property
     def pending(self) -> dict[Pair, Event]:
@@ -101,9 +110,10 @@ class Ledger:
         return dict(sorted(found.items(), key=lambda item: item[1].id))
 
     @property
-    def paid(self) -> list[tuple[str, float]]:
-        """Source and price of all that `spent` adds up, in order."""
-        return [entry for _, entry in sorted(self._paid.items())]
+    def paid(self) -> list[tuple[str, dict[str, float]]]:
+        """Source and amounts of all that `spent` adds up, in order; a set-up with the first of its batch."""
+        first = {min(setup.asks): setup.amount for setup in self._setups.values() if setup.asks}
+        return [(source, add([cost, first.get(id_, {})])) for id_, (source, cost) in sorted(self._paid.items())]
 
     @property
     def readings(self) -> list[Event]:
@@ -142,13 +152,16 @@ class Ledger:
                 fresh.append(answer)
         return fresh
 
-    def attribute(self, entries: Iterable[Entry]) -> list[Entry]:
-        """The entries with the round that asked for each pair; those that nobody asked for are a human's choice."""
+    def attribute(self, entries: Iterable[Entry], bill: Callable[[Entry, Event | None], Amount]) -> list[Entry]:
+        """The entries with the round that asked for each pair, and what they cost by that ask.
+
+        Those that nobody asked for are a human's choice.
+        """
         waiting = self.pending
         found = []
         for entry in entries:
             ask = waiting.pop(entry.pair, None)
-            facts = {**entry.facts, "cost": self.price(entry), "origin": "model" if ask else "human"}
+            facts = {**entry.facts, "cost": bill(entry, ask), "origin": "model" if ask else "human"}
             found.append(replace(entry, facts=facts, round=ask.round if ask else None))
         return found
 
@@ -156,18 +169,23 @@ class Ledger:
         if event.kind == "asked":
             standing.pending, standing.withdrawn = event, False
             standing.asked += 1
-            self._paid[event.id] = event.source, event.facts["cost"]
+            self._pay(event, standing)
+            self._set_up(event)
         elif event.kind == "withdrawn":
             if standing.pending:
                 self._paid.pop(standing.pending.id, None)
+                self._setups.get(_batch(standing.pending), Setup({})).asks.discard(standing.pending.id)
                 standing.asked -= 1
             standing.pending, standing.withdrawn = None, True
         elif event.kind == "corrected":
+            if "cost" in event.facts:
+                self._pay(event, standing)
             standing.told.append(event)
             standing.counted = [event]
         else:
             if standing.pending is None:
-                self._paid[event.id] = event.source, self.price(event)
+                standing.bill = None
+            self._pay(event, standing)
             standing.answered = standing.pending or standing.answered
             standing.pending, standing.withdrawn = None, False
             if event.kind == "failed":
@@ -175,6 +193,22 @@ class Ledger:
             else:
                 standing.told.append(event)
                 standing.counted.append(event)
+
+    def _pay(self, event: Event, standing: Standing) -> None:
+        """What an event costs, in place of what its pair's bill said before."""
+        if event.kind == "asked" or standing.bill is None:
+            standing.bill = event.id
+        self._paid[standing.bill] = event.source, by_unit(event.facts["cost"])
+
+    def _set_up(self, event: Event) -> None:
+        if "setup" in event.facts:
+            self._setups[_batch(event)] = Setup(by_unit(event.facts["setup"]))
+        if setup := self._setups.get(_batch(event)):
+            setup.asks.add(event.id)
+
+
+def _batch(event: Event) -> tuple[int | None, str]:
+    return event.round, event.source
 
 
 def _reading(entry: Entry) -> tuple[Any, Any]:

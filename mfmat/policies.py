@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 
 from mfmat.acquisitions import Acquisition
+from mfmat.amounts import by_unit
 from mfmat.auto import Auto
 from mfmat.errors import SchemaError
 from mfmat.experts import GP
@@ -181,10 +183,11 @@ def restrict(situation: Situation, sources: Sequence[str] | None) -> tuple[pd.Da
     schema, seen = situation.schema, situation.seen
     if sources is None or set(sources) == set(schema.sources):
         return seen, schema
-    costs = {name: schema.prices[name] for name in schema.sources if name in sources}
+    costs = {name: (schema.costs or {})[name] for name in schema.sources if name in sources}
+    setup = {name: cost for name, cost in (schema.setup or {}).items() if name in sources}
     kinds = {name: kind for name, kind in (schema.kinds or {}).items() if name in sources}
     rows = seen[seen[schema.source].astype(str).isin(sources)]
-    return rows, replace(schema, costs=costs, target=None, kinds=kinds)
+    return rows, replace(schema, costs=costs, target=None, kinds=kinds, setup=setup)
 
 
 def _first(seen: pd.DataFrame, schema: Schema) -> str | None:
@@ -193,7 +196,8 @@ def _first(seen: pd.DataFrame, schema: Schema) -> str | None:
         return None
     target, prices = schema.sources[-1], schema.prices
     history = ((name, prices[name]) for name in seen[schema.source].astype(str))
-    return target if find_turn(history, target, prices[target]) else None
+    due = math.fsum(by_unit((schema.setup or {}).get(target, 0.0)).values())
+    return target if find_turn(history, target, prices[target] + due) else None
 
 
 def _closed(surrogate: Surrogate, situation: Situation) -> Surrogate:

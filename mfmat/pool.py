@@ -23,7 +23,7 @@ class Pool:
     Attributes:
         table: as it was given.
         X: n x (d+1), at the target.
-        costs: price of each candidate in each source (n x m).
+        costs: price of each candidate in each source and unit (n x m x u).
         rows: the row of the table that each candidate is (n).
         keys: the material of each (n).
         first: whether it is the first of its material (n); the others are never chosen.

@@ -36,21 +36,3 @@ def read_noise(table: pd.DataFrame, column: str | None) -> tuple[NDArray[np.floa
     problems = [problem for problem in problems if not is_missing(problem.value)]
     negative = np.flatnonzero(noise < 0).tolist()
     return noise, problems + [make_problem(table[column], i, "a negative standard deviation") for i in negative]
-
-
-def read_costs(
-    table: pd.DataFrame, costs: Mapping[str, float | str], sources: tuple[str, ...]
-) -> tuple[NDArray[np.float64], list[Problem]]:
-    """The price of every row in every source (n x m), and cells that are no price."""
-    columns: list[NDArray[np.float64]] = []
-    problems: list[Problem] = []
-    for name in sources:
-        cost = costs[name]
-        if not isinstance(cost, str):
-            columns.append(np.full(len(table), cost))
-            continue
-        found, bad = read_numbers(table[cost])
-        below = np.flatnonzero(found < 0)
-        problems += bad + [make_problem(table[cost], int(i), "a price below 0") for i in below]
-        columns.append(found)
-    return np.stack(columns, axis=1), problems

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import pandas as pd
 
 from mfmat.acquisitions import Acquisition
+from mfmat.amounts import Amount, check_amount, read_budget
 from mfmat.answers import Catalogue
-from mfmat.durations import DURATION, read_duration
-from mfmat.errors import SchemaError, check_choice
+from mfmat.costs import exchange
+from mfmat.durations import DURATION, find_bad, read_duration
+from mfmat.errors import SchemaError, TableError, check_choice
 from mfmat.frames import read_frame
-from mfmat.journal import Journal, Log
+from mfmat.journal import Entry, Journal, Log
 from mfmat.learner import Learner
 from mfmat.ledger import Ledger, Pair
 from mfmat.packing import unpack
@@ -24,6 +26,9 @@ from mfmat.schema import Schema
 from mfmat.stopping import Rule
 from mfmat.suggestion import Goal
 from mfmat.surrogate import Surrogate
+from mfmat.tariff import Tariff
+
+Prices = Literal["declared", "learned"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +37,13 @@ class Settings:
 
     Attributes:
         recipe: what is fitted.
-        budget: what all that is asked may cost; None: without limit.
+        budget: what all that is asked may cost, in each unit; None: without limit.
         goal: `"max"`, `"min"` or `"learn"`.
         seed: of whatever is drawn.
         temperature: of the softmax that pairs are drawn by; 0: always the best.
         acquisition: what an observation is worth; None: the usual one for the goal.
         stop: rules by which it ends.
+        prices: `"declared"`, or `"learned"` from durations.
 
     Raises:
         SchemaError: an unknown goal, a budget or a temperature that is none, an acquisition that looks the other way or
@@ -45,15 +51,17 @@ class Settings:
     """
 
     recipe: Learner
-    budget: float | None
+    budget: Amount | None
     goal: Goal
     seed: int
     temperature: float = 0.0
     acquisition: Acquisition | None = None
     stop: tuple[Rule, ...] = ()
+    prices: Prices = "declared"
 
     def __post_init__(self) -> None:
         check_choice("goal", self.goal, get_args(Goal))
+        check_choice("prices", self.prices, get_args(Prices))
         check_amount("budget", self.budget)
         check_amount("temperature", self.temperature)
         if self.acquisition is not None and self.acquisition.several:
@@ -94,6 +102,7 @@ class Settings:
             temperature=config.get("temperature", 0.0),
             acquisition=acquisition and Acquisition.of(acquisition),
             stop=tuple(Rule.of(rule) for rule in config.get("stop", [])),
+            prices=config.get("prices", "declared"),
         )
 
 
@@ -117,13 +126,28 @@ class Records:
         with journal.reading() as log:
             head = log.head()
         facts = json.loads(head.facts)
-        catalogue = Catalogue(Schema.of(facts["schema"]), read_frame(head.pool, head.pool_sha256))
+        schema, settings = Schema.of(facts["schema"]), Settings.of(facts)
         start = read_frame(head.start, head.start_sha256) if head.start else None
-        return cls(catalogue, start, Settings.of(facts))
+        catalogue = Catalogue(compare(schema, settings.budget), read_frame(head.pool, head.pool_sha256))
+        return cls(catalogue, start, settings)
+
+    @cached_property
+    def budget(self) -> dict[str, float] | None:
+        """What may be spent, by unit."""
+        return read_budget("budget", self.settings.budget, self.catalogue.schema.units)
 
     def ledger(self, log: Log) -> Ledger:
         """What all events add up to."""
-        return Ledger(log.events(), self.catalogue.price)
+        return Ledger(log.events(), self.catalogue.schema.units)
+
+    def tariff(self, ledger: Ledger) -> Tariff:
+        """What every pair costs by now."""
+        return self.declared.learn([*self._started, *ledger.readings, *ledger.failures])
+
+    @property
+    def declared(self) -> Tariff:
+        """What every pair costs before anything is learned."""
+        return Tariff(self.catalogue, self.settings.prices == "learned")
 
     def seen(self, ledger: Ledger) -> pd.DataFrame:
         """The start table and what was told, in one."""
@@ -154,10 +178,18 @@ class Records:
         found: dict[str, list[float]] = {name: [] for name in self.catalogue.schema.sources}
         if DURATION in self.catalogue.pool:
             return found
-        for event in (*ledger.readings, *ledger.failures):
+        for event in (*self._started, *ledger.readings, *ledger.failures):
             if (duration := read_duration(event.facts.get("row", {}))) is not None:
                 found[event.source].append(duration)
         return found
+
+    @cached_property
+    def _started(self) -> list[Entry]:
+        """The measurements of the start table that say how long they took, where prices are learned from that."""
+        if self.settings.prices == "declared" or self.start is None or DURATION not in self.start:
+            return []
+        told = self.start[self.start[DURATION].notna()]
+        return [] if told.empty else self.catalogue.read_pairs(told, "told")
 
     @cached_property
     def measured(self) -> set[Pair]:
@@ -194,13 +226,52 @@ class Records:
         return float(target.max() if self.settings.goal == "max" else target.min())
 
 
-def check_amount(option: str, value: float | None) -> None:
-    """Nothing, for None or a finite number of 0 or more.
+def compare(schema: Schema, budget: Amount | None) -> Schema:
+    """The schema of a campaign, in which prices in several units can be compared, by its budget.
 
     Raises:
-        SchemaError: anything else.
+        SchemaError: a budget that is none, or several units of which one has neither a rate nor a budget.
     """
-    if value is not None and (isinstance(value, bool) or not math.isfinite(value) or value < 0):
+    limits = read_budget("budget", budget, schema.units)
+    return replace(schema, rates=exchange(schema.units, schema.rates, limits)) if len(schema.units) > 1 else schema
+
+
+def check_prices(catalogue: Catalogue, prices: Prices, seen: pd.DataFrame | None) -> None:
+    """Nothing, for prices that are all declared, or can be learned.
+
+    Raises:
+        SchemaError: a price that only durations can say, without one; several units, or a pool with a column
+            `duration`, where prices are to be learned.
+        TableError: durations in the start table that are none.
+    """
+    schema = catalogue.schema
+    if prices == "declared":
+        if catalogue.undeclared:
+            raise SchemaError(
+                f"costs[{catalogue.undeclared[0]!r}] = {DURATION!r} and a pool without that column",
+                expected="the price of each candidate in it",
+                fix='prices="learned" takes what measurements took',
+            )
+        return
+    if len(schema.units) > 1:
         raise SchemaError(
-            f"{option}={value!r}", expected="a finite number of 0 or more", fix=f"{option}=100.0, or None"
+            f'prices="learned" with prices in {", ".join(map(repr, schema.units))}',
+            expected="prices in one unit, that of the durations",
+            fix='prices="declared", or prices in one unit',
         )
+    if DURATION in catalogue.pool:
+        raise SchemaError(
+            f'prices="learned" and a pool with the column {DURATION!r}',
+            expected="a pool without it, for durations are read off what is told",
+            fix="rename the column",
+        )
+    if seen is not None and (problems := find_bad(seen)):
+        raise TableError.of(problems)
+    for name in catalogue.undeclared:
+        rows = seen if seen is None or not schema.source else seen[seen[schema.source].astype(str) == name]
+        if rows is None or DURATION not in rows or not rows[DURATION].notna().any():
+            raise SchemaError(
+                f"costs[{name!r}] = {DURATION!r}, and no duration of {name!r} in the start table",
+                expected=f"at least one row of it in seen with a {DURATION!r}",
+                fix="declare a price: durations will move it",
+            )

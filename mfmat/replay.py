@@ -149,7 +149,8 @@ class _Campaign:
         self.steps: list[dict[str, Any]] = []
         self.spent, self.best, self.found = 0.0, -math.inf, np.zeros(len(world), dtype=bool)
         self.over, self.due = False, 0
-        self.prices = np.array([world.schema.prices[name] for name in world.schema.sources])
+        self.prices = np.array([world.schema.prices[name] for name in world.schema.sources]) + world.setup
+        self.opened: set[tuple[int, int]] = set()
 
     @property
     def open(self) -> NDArray[np.bool_]:
@@ -242,9 +243,11 @@ class _Campaign:
     def _measure(self, material: int, fidelity: int, *, step: int, **said: float) -> bool:
         """Pay and see one value; False where the budget does not reach."""
         row = int(self.world.place[material, fidelity])
-        cost = float(self.world.cost[row])
+        first = (step, fidelity) not in self.opened
+        cost = float(self.world.cost[row] + first * self.world.setup[fidelity])
         if cost > self._left():
             return False
+        self.opened.add((step, fidelity))
         self.closed[material, fidelity] = True
         self.spent += cost
         self.seen.append(row)

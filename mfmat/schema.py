@@ -14,15 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mfmat.amounts import Amount
 from mfmat.cells import find_levels, find_missing
+from mfmat.costs import Cost, check_costs, check_rates, check_setup, find_units, name_columns, read_costs, scalar
 from mfmat.data import Data, material_keys
 from mfmat.errors import MfmatWarning, Problem, SchemaError, TableError, UnknownNameError, nearest, warn
-from mfmat.features.featurizer import Featurizer
+from mfmat.features.featurizer import Featurizer, check_distinct
 from mfmat.identities import number_names, number_rows
 from mfmat.posteriors import RowPosterior, interval, quantile
-from mfmat.readings import read_costs, read_noise, read_values
+from mfmat.readings import read_noise, read_values
 from mfmat.replicates import merge
-from mfmat.sources import check_costs, check_kinds, order_sources, read_fidelities
+from mfmat.sources import check_kinds, order_sources, read_fidelities
 from mfmat.values import Value
 from mfmat.wide import lengthen
 
@@ -42,7 +44,7 @@ class Schema(Value, kind="schema"):
         value: column of the measured or computed values.
         source: column naming where a value came from; left out, there is one source.
         costs: price of one value of each source, in order of trust, the target last; or the name of a pool's column
-            that holds the price of each candidate.
+            that holds the price of each candidate; or one of these for each unit, `{"money": 400, "days": 3}`.
         target: the source whose values are wanted, where it is not the last.
         noise: column with the known standard deviation of a value (a missing cell: unknown).
         material: column naming the material; left out, equal inputs are one material.
@@ -54,10 +56,13 @@ class Schema(Value, kind="schema"):
             out, a smallest value that 5% of its rows share is taken for one where that matters (`Hurdle`).
         metadata: a featurizer or several whose features travel with the rows and that no learner sees: groups and
             weights for a calibrator, by the feature's name. A table to predict may lack their columns.
+        setup: what the first pair of a batch in a source costs on top, such as the start of an instrument.
+        rates: what one of each unit counts for where pairs are compared; left out, its share of the budget.
 
     Raises:
-        SchemaError: costs missing, negative or not numbers; an unknown target; inputs that share a view, metadata
-            that share a feature; a kind of an unknown source; a floor that is no number.
+        SchemaError: costs missing, negative, not numbers or only some in units, set-ups and rates likewise; an unknown
+            target; inputs that share a view, metadata that share a feature; a kind of an unknown source; a floor that
+            is no number.
 
     >>> from mfmat.features import Composition
     >>> schema = Schema(Composition("formula"), value="gap", source="method", costs={"pbe": 1, "exp": 400})
@@ -68,7 +73,7 @@ class Schema(Value, kind="schema"):
     inputs: Featurizer | tuple[Featurizer, ...]
     value: str
     source: str | None = None
-    costs: Mapping[str, float | str] | None = None
+    costs: Mapping[str, Cost] | None = None
     target: str | None = None
     noise: str | None = None
     material: str | None = None
@@ -77,28 +82,32 @@ class Schema(Value, kind="schema"):
     kinds: Mapping[str, str | tuple[str, ...]] | None = None
     floor: float | None = None
     metadata: Featurizer | tuple[Featurizer, ...] = ()
+    setup: Mapping[str, Amount] | None = None
+    rates: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         inputs = self.inputs if isinstance(self.inputs, Featurizer) else tuple(self.inputs)
         object.__setattr__(self, "inputs", inputs)
         metadata = (self.metadata,) if isinstance(self.metadata, Featurizer) else tuple(self.metadata)
         object.__setattr__(self, "metadata", metadata)
-        object.__setattr__(self, "costs", check_costs(self.costs, self.source, self.value))
-        order_sources(tuple(self.prices), self.target)
+        object.__setattr__(self, "costs", costs := check_costs(self.costs, self.source, self.value))
+        object.__setattr__(self, "setup", check_setup(self.setup, costs))
+        object.__setattr__(self, "rates", check_rates(self.rates, self.units))
+        order_sources(tuple(costs), self.target)
         object.__setattr__(self, "kinds", check_kinds(self.kinds, self.sources))
         if self.floor is not None:
             if not isinstance(self.floor, numbers.Real) or not math.isfinite(self.floor):
                 raise SchemaError(f"floor={self.floor!r}", expected="a finite number", fix="floor=0.0, or leave it out")
             object.__setattr__(self, "floor", float(self.floor))
-        _check_distinct([name for each in self.featurizers for name in each.views], "inputs with the view")
-        _check_distinct([name for each in self._metadata for name in _features(each)], "metadata with the feature")
+        check_distinct([name for each in self.featurizers for name in each.views], "inputs with the view")
+        check_distinct([name for each in self._metadata for name in each.features], "metadata with the feature")
 
     @classmethod
     def from_wide(
         cls,
         table: pd.DataFrame,
         inputs: Featurizer | Sequence[Featurizer],
-        costs: Mapping[str, float | str],
+        costs: Mapping[str, Cost],
         *,
         value: str = "value",
         source: str = "source",
@@ -133,21 +142,27 @@ class Schema(Value, kind="schema"):
     @property
     def sources(self) -> tuple[str, ...]:
         """Every source in order of trust, the target last."""
-        return order_sources(tuple(self.prices), self.target)
+        return order_sources(tuple(self.costs or {}), self.target)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units of prices and set-ups; `("",)` where these are plain numbers."""
+        return find_units(self.costs or {}, self.setup or {})
 
     @property
     def prices(self) -> dict[str, float]:
-        """The costs, also where none were given (one source, price 1); NaN where each candidate has its own."""
-        return {name: math.nan if isinstance(cost, str) else cost for name, cost in (self.costs or {}).items()}
+        """The costs, also where none were given (one source, price 1); NaN where a source has no one price."""
+        rates = self.rates or (dict.fromkeys(self.units, 1.0) if len(self.units) == 1 else {})
+        return {name: scalar(cost, rates) for name, cost in (self.costs or {}).items()}
 
     def price(self, pool: pd.DataFrame, *, on_error: OnError = "raise") -> tuple[Tensor, NDArray[np.int64]]:
-        """The price of each candidate in each source (n x m), and the positions of those that have one.
+        """The price of each candidate in each source and unit (n x m x u), and the positions of those that have one.
 
         Raises:
             TableError: a missing column of prices, or cells that are none.
         """
-        self._require(pool, [cost for cost in (self.costs or {}).values() if isinstance(cost, str)])
-        found, problems = read_costs(pool, self.costs or {}, self.sources)
+        self._require(pool, name_columns(self.costs or {}))
+        found, problems = read_costs(pool, self.costs or {}, self.sources, self.units)
         good = _keep(len(pool), problems, on_error)
         return torch.from_numpy(found[good]), good
 
@@ -155,7 +170,7 @@ class Schema(Value, kind="schema"):
         """This schema with what it leaves open (levels of categories, classes of labels) read off the table."""
         self._require(table, [column for f in self.featurizers for column in f.columns])
         settled = tuple(featurizer.settle(table) for featurizer in self.featurizers)
-        metadata = tuple(each.settle(table) if _has(table, each) else each for each in self._metadata)
+        metadata = tuple(each.settle(table) if each.reads(table) else each for each in self._metadata)
         kinds = {name: self._classes(table, name) if kind == "label" else kind for name, kind in self._kinds.items()}
         inputs = settled[0] if isinstance(self.inputs, Featurizer) else settled
         return replace(self, inputs=inputs, kinds=kinds, metadata=metadata)
@@ -293,7 +308,7 @@ class Schema(Value, kind="schema"):
     @property
     def metadata_columns(self) -> dict[str, int]:
         """The column of X that each feature of the metadata has."""
-        names = [name for each in self._metadata for name in _features(each)]
+        names = [name for each in self._metadata for name in each.features]
         return {name: self._width + i for i, name in enumerate(names)}
 
     @property
@@ -323,8 +338,8 @@ class Schema(Value, kind="schema"):
             problems += bad
         inputs = np.concatenate(blocks, axis=1)
         for each in self._metadata:
-            known = _has(table, each)
-            block, bad = each.encode(table) if known else (np.full((len(table), len(_features(each))), np.nan), [])
+            known = each.reads(table)
+            block, bad = each.encode(table) if known else (np.full((len(table), len(each.features)), np.nan), [])
             blocks.append(block)
             problems += bad
         if self.material:
@@ -357,23 +372,6 @@ class Schema(Value, kind="schema"):
                     expected=f"the columns {', '.join(map(repr, columns))}",
                     fix=nearest(column, table.columns) + "rename the column or name another one in the Schema",
                 )
-
-
-def _features(featurizer: Featurizer) -> list[str]:
-    return [name for features in featurizer.views.values() for name in features]
-
-
-def _has(table: pd.DataFrame, featurizer: Featurizer) -> bool:
-    return all(column in table.columns for column in featurizer.columns)
-
-
-def _check_distinct(names: Sequence[str], what: str) -> None:
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise SchemaError(
-            f"two {what} {min(twice)!r}",
-            expected="different names",
-            fix="give each featurizer its own columns or its own name",
-        )
 
 
 def _keep(n: int, problems: list[Problem], on_error: OnError) -> NDArray[np.int64]:

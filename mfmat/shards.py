@@ -28,6 +28,7 @@ from mfmat.learner import FittedModel, Learner
 from mfmat.pool import Pool
 from mfmat.progress import track
 from mfmat.prospects import Prospects
+from mfmat.purse import Purse
 from mfmat.schema import OnError, Schema, warn_skipped
 
 LEAST, EACH = 1000, 50
@@ -45,7 +46,7 @@ class Question:
         acquisition: that scores its pairs.
         best: the best values measured in the target; None where nothing was.
         asked: pairs believed before (k x (d+1)).
-        budget: what a pair may cost at most.
+        purse: what a pair may cost at most.
         seed: of whatever the acquisition draws.
         on_error: as of `Schema.encode`.
         reference: candidates that stand for the whole pool (r x (d+1)); None: none are needed.
@@ -55,7 +56,7 @@ class Question:
     acquisition: Acquisition
     measured_means: Sequence[float]
     asked: Tensor
-    budget: float = math.inf
+    purse: Purse
     seed: int = 0
     on_error: OnError = "raise"
     reference: Tensor | None = None
@@ -70,8 +71,10 @@ class Question:
         means = float(prospects.mean.max()), float(prospects.mean.min())
         for row in self.asked:
             prospects.believe(row)
-        score = per_cost(self.acquisition.log_utility(prospects)[: len(pool.X)], pool.costs)
-        score = torch.where(pool.costs <= self.budget, free_first(score, pool.costs), -math.inf)
+        # A set-up changes nothing in the order of a source's pairs of one price.
+        price = self.purse.price(pool.costs)
+        score = per_cost(self.acquisition.log_utility(prospects)[: len(pool.X)], price)
+        score = torch.where(self.purse.affords(pool.costs), free_first(score, price == 0), -math.inf)
         return Scored(rows, pool.keys.numpy(), score.numpy(), means, problems)
 
 

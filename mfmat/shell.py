@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mfmat.amounts import Amount
     from mfmat.features import Featurizer
     from mfmat.learner import Learner
     from mfmat.schema import Schema
@@ -26,6 +27,13 @@ class Goal(StrEnum):
     LEARN = "learn"
 
 
+class Prices(StrEnum):
+    """Which prices a campaign asks by."""
+
+    DECLARED = "declared"
+    LEARNED = "learned"
+
+
 class OnError(StrEnum):
     """What happens to rows that cannot be read."""
 
@@ -33,13 +41,19 @@ class OnError(StrEnum):
     SKIP = "skip"
 
 
+DURATION = "duration"
+"""The price of a source whose price is what its measurements took."""
 Table = Annotated[Path, typer.Argument(help="CSV, one value a row.")]
 ValueColumn = Annotated[str, typer.Option(help="Column of the values.")]
 Formula = Annotated[str | None, typer.Option(help="Column of chemical formulas.")]
 Numbers = Annotated[list[str] | None, typer.Option(help="A column of numbers (repeat).")]
 Categories = Annotated[list[str] | None, typer.Option(help="A column of categories (repeat).")]
 Source = Annotated[str | None, typer.Option(help="Column naming where a value came from.")]
-Costs = Annotated[list[str] | None, typer.Option(help="SOURCE=PRICE, in order of trust, the target last.")]
+Costs = Annotated[
+    list[str] | None,
+    typer.Option(help="SOURCE=PRICE, in order of trust, the target last; PRICE as 400 or '400 money, 3 days'."),
+]
+Setups = Annotated[list[str] | None, typer.Option(help="SOURCE=PRICE of the first pair of a batch, on top (repeat).")]
 Noise = Annotated[str | None, typer.Option(help="Column of known standard deviations.")]
 Material = Annotated[str | None, typer.Option(help="Column naming the material.")]
 Group = Annotated[str | None, typer.Option(help="Column naming what a split must not divide.")]
@@ -110,19 +124,43 @@ def make_schema(
     formula, columns, categories = inputs
     return Schema(
         make_inputs(formula, columns or [], categories or []),
-        costs=dict(map(read_price, cost)) if cost else None,
+        costs=read_prices("--cost", cost),
         kinds=dict.fromkeys(label or [], "label"),
         **options,
     )
 
 
-def read_price(text: str) -> tuple[str, float]:
-    """A source and its price, of SOURCE=PRICE."""
-    name, equals, price = text.rpartition("=")
+def read_prices(option: str, texts: list[str] | None) -> dict[str, Amount | str] | None:
+    """The price of each source, of SOURCE=PRICE; None where none is given."""
+    found: dict[str, Amount | str] = {}
+    for text in texts or []:
+        name, equals, price = text.rpartition("=")
+        amount = read_amount(price) if equals and name else None
+        if amount is None and price != DURATION:
+            example = f"{option} exp=400 or {option} 'exp=400 money, 3 days'"
+            raise typer.BadParameter(f"{option} {text}: expected SOURCE=PRICE, as in {example}")
+        found[name] = price if amount is None else amount
+    return found or None
+
+
+def read_budget(text: str | None) -> Amount | None:
+    """What may be spent: a number, or one for each unit; None where nothing is given."""
+    amount = None if text is None else read_amount(text)
+    if amount is None and text is not None:
+        raise typer.BadParameter(f"--budget {text}: expected 400, or '400 money, 3 days'")
+    return amount
+
+
+def read_amount(text: str) -> Amount | None:
+    """A number, or one for each unit, of "400" or "400 money, 3 days"; None for anything else."""
+    parts = [part.split(maxsplit=1) for part in text.split(",")]
     try:
-        return name, float(price if equals and name else "")
-    except ValueError as error:
-        raise typer.BadParameter(f"--cost {text}: expected SOURCE=PRICE, as in --cost exp=400") from error
+        if len(parts) == len(parts[0]) == 1:
+            return float(text)
+        units = {unit.strip(): float(number) for number, unit in parts}
+    except ValueError:
+        return None
+    return units if len(units) == len(parts) else None
 
 
 def read_recipe(path: Path | None) -> Learner | None:

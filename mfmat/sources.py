@@ -1,9 +1,7 @@
-"""The sources of a table: their prices, their order of trust, and whether they give values or labels."""
+"""The sources of a table: their order of trust, and whether they give values or labels."""
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,35 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mfmat.errors import Problem, SchemaError, nearest
-
-
-def check_costs(costs: Mapping[str, float | str] | None, source: str | None, value: str) -> dict[str, float | str]:
-    """The prices as numbers, or the columns that hold them; one source of price 1 where none are given."""
-    if not costs:
-        if source is not None:
-            raise SchemaError(
-                f"source={source!r} without costs",
-                expected="the price of each source, in order of trust",
-                fix='costs={"cheap": 1, "trusted": 10}',
-            )
-        return {value: 1.0}
-    for name, cost in costs.items():
-        # A number as text is a slip, not a column.
-        if isinstance(cost, str) and math.isnan(_number(cost)):
-            continue
-        if not isinstance(cost, numbers.Real) or not math.isfinite(cost) or cost < 0:
-            raise SchemaError(
-                f"costs[{name!r}] = {cost!r}",
-                expected="a finite price of 0 or more, or the column of the pool that holds it",
-                fix="give every source its price",
-            )
-    if source is None and len(costs) > 1:
-        raise SchemaError(
-            f"{len(costs)} costs and no source column",
-            expected="the column that names each row's source",
-            fix='Schema(..., source="method")',
-        )
-    return {str(name): cost if isinstance(cost, str) else float(cost) for name, cost in costs.items()}
 
 
 def check_kinds(kinds: Mapping[str, Any] | None, sources: tuple[str, ...]) -> dict[str, Any]:
@@ -86,10 +55,3 @@ def read_fidelities(
 
     unknown = np.flatnonzero(codes < 0).tolist()
     return codes, [Problem(i, table.index[i], column, cells[i], what(cells[i])) for i in unknown]
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mfmat.amounts import Amount, say
 from mfmat.ledger import Counts
 
 
@@ -14,8 +15,9 @@ class Status:
 
     Attributes:
         sources: what happened in each source.
-        spent: the price of all that was asked and not withdrawn, and of what was measured unasked.
-        left: of the budget; None: without limit.
+        spent: the price of all that was asked and not withdrawn, with its set-ups, and of what was measured unasked: a
+            number, or one for each unit of the prices.
+        left: of the budget, in each unit that has one; None: without limit.
         best: the best value of the target so far; None where there is none, or the goal is to learn.
         rounds: asks so far.
         note: why the last ask came back short, which rule says that the campaign has done its work, or which source has
@@ -28,8 +30,8 @@ class Status:
     """
 
     sources: Mapping[str, Counts]
-    spent: float
-    left: float | None
+    spent: Amount
+    left: Amount | None
     best: float | None
     rounds: int
     note: str
@@ -40,9 +42,13 @@ class Status:
             f"{name}: {c.asked} asked, {c.told} told, {c.failed} failed, {c.pending} pending"
             for name, c in self.sources.items()
         ]
-        budget = "no limit" if self.left is None else f"{self.left:g} left"
+        left, spent = self.left, f"spent {say(self.spent)}"
+        if isinstance(left, Mapping):
+            spent += f"; left {say(left)}"
+        else:
+            spent += ", no limit" if left is None else f", {left:g} left"
         best = "no value of the target yet" if self.best is None else f"best so far {self.best:.4g} {self.unit}".strip()
-        lines.append(f"spent {self.spent:g}, {budget}; {self.rounds} round{'s' * (self.rounds != 1)}; {best}")
+        lines.append(f"{spent}; {self.rounds} round{'s' * (self.rounds != 1)}; {best}")
         return "\n".join(lines + ([f"the last ask: {self.note}"] if self.note else []))
 
 

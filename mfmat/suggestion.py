@@ -12,13 +12,16 @@ import torch
 from torch import Tensor
 
 from mfmat.acquisitions import Acquisition, Hypervolume, Improvement, VarianceReduction
+from mfmat.amounts import Amount, add, read_budget, say
 from mfmat.choosing import Choice, Terms, choose
 from mfmat.chunks import ROWS, Chunks
+from mfmat.costs import cost_columns
 from mfmat.data import material_keys
 from mfmat.errors import SchemaError, check_choice
 from mfmat.objectives import check_alike, join
 from mfmat.pool import Pool
 from mfmat.prospects import Known, Prospects
+from mfmat.purse import Purse
 from mfmat.schema import OnError
 from mfmat.shards import EACH, LEAST, Question, Shortlist, shorten
 from mfmat.surrogate import Surrogate
@@ -38,7 +41,7 @@ def suggest(
     sources: Sequence[str] | None = None,
     pending: pd.DataFrame | None = None,
     seen: pd.DataFrame | Sequence[pd.DataFrame] | None = None,
-    budget: float | None = None,
+    budget: Amount | None = None,
     chance: pd.Series | None = None,
     first: str | None = None,
     temperature: float = 0.0,
@@ -62,9 +65,10 @@ def suggest(
     max(1000, 50 n) best candidates of each source are kept, among which the pairs are then chosen as above. In memory
     are, at a time, two chunks (with an executor two more for each core), what is kept, and eight bytes for each
     material, by which one that comes again is known. Up to rounding, the first pair is that of the whole pool in
-    memory. So are the others as long as they are among those kept: what is believed of one pair may lift the score of
-    another, and no bound on that is computed. Where no value of the target was measured, a chunk is scored against the
-    best that is expected in it, so that even the first pair is the same only if it is among those kept. `"learn"`
+    memory (of a source with a set-up, where all its pairs have one price). So are the others as long as they are among
+    those kept: what is believed of one pair may lift the score of another, and no bound on that is computed. Where no
+    value of the target was measured, a chunk is scored against the best that is expected in it, so that even the first
+    pair is the same only if it is among those kept. `"learn"`
     reads the pool twice, first to draw the sample that its variance is averaged over.
 
     Args:
@@ -80,7 +84,9 @@ def suggest(
             again, and what they will tell is not to be learned twice.
         seen: the table that the surrogate was fitted to, or one for each; needed once it was loaded, by acquisitions
             that look at what was measured (`NoisyImprovement`, `Hypervolume`).
-        budget: what all pairs together may cost at most.
+        budget: what all pairs together may cost at most, set-ups included: a number or, where prices are in units, one
+            for each unit. Of several units each needs a budget or a rate (`Schema(rates=...)`): a price is the sum of
+            the shares of the budgets that it takes.
         chance: for each row of the pool the probability that a measurement there gives a value; the utility is
             multiplied by it.
         first: the source of the first pair, where it has one to suggest; any unless given.
@@ -92,16 +98,18 @@ def suggest(
             chunks.
 
     Returns:
-        The pool's columns, the source column, and `score` (utility per unit of cost), `cost`, `reason`;
+        The pool's columns, the source column, and `score` (utility per unit of cost), `cost` (with the set-up, at the
+        first pair of a source that has one), `reason`; where prices are in several units, `cost` is the sum by their
+        rates, and `cost (money)` the amount in money;
         `attrs["probability"]` has the probability with which each row was chosen, `attrs["highest"]` the highest
         score of all pairs before the first was, `attrs["tells"]` for each source the largest share of the target's
         variance that any open pair would take away at its own candidate.
 
     Raises:
         TableError: an empty pool, a missing column, or cells that cannot be read.
-        SchemaError: an unknown goal; a target that is a label; a pool in chunks with a temperature, with an
-            acquisition that compares all candidates with each other or looks at what was measured, or, to learn, that
-            can be read only once; surrogates that do not belong together.
+        SchemaError: an unknown goal; a target that is a label; prices in units that cannot be compared; a pool in
+            chunks with a temperature, with an acquisition that compares all candidates with each other or looks at what
+            was measured, or, to learn, that can be read only once; surrogates that do not belong together.
         UnknownNameError: a source that the schema does not know.
 
     >>> import mfmat as mf
@@ -118,29 +126,31 @@ def suggest(
     first_of, schema = several[0], several[0].schema
     means, reference = first_of.card["means"], None
     asked = torch.zeros(0, 1).double() if pending is None or pending.empty else _asked(first_of, pending)
-    gone, most = _gone(several, asked, sources), math.inf if budget is None else budget
+    gone = _gone(several, asked, sources)
+    purse = Purse.of(schema, read_budget("budget", budget, schema.units))
+    rates = dict(zip(schema.units, purse.rates.tolist(), strict=True))
     if executor is not None or not isinstance(pool, pd.DataFrame | Pool):
         _check_chunks(temperature, acquisition)
-        question = Question(schema, acquisition, means, asked, most, seed, on_error)
+        question = Question(schema, acquisition, means, asked, purse, seed, on_error)
         few = Shortlist(max(LEAST, EACH * n), gone)
         fitted = first_of.recipe, first_of.model
         shorten(_in_chunks(pool), question, few, fitted, chance=chance, executor=executor)
         if few.table.empty:
-            return _table(several, few.table, [], [])
+            return _table(several, few.table, [], [], rates)
         pool, reference, means = few.table, few.reference, means or sorted(few.means)
         chance = None if chance is None else chance.iloc[few.positions]
     known = pool if isinstance(pool, Pool) else Pool.read(schema, pool, on_error=on_error)
     terms = Terms(
         costs=known.costs,
         open=_open(known, gone),
+        purse=purse,
         chance=None if chance is None else torch.from_numpy(chance.to_numpy(float)[known.rows]),
-        budget=most,
         first=None if first is None else schema.fidelity(first),
         temperature=temperature,
         seed=seed,
     )
     if n < 1 or not bool(terms.open.any()):
-        return _table(several, known.table.iloc[:0], [], [])
+        return _table(several, known.table.iloc[:0], [], [], rates)
     prospects = Prospects(
         first_of.model,
         known.X,
@@ -158,7 +168,7 @@ def suggest(
     unit = "·".join(each.schema.unit for each in several) if all(each.schema.unit for each in several) else ""
     meanings = [acquisition.meaning(choice.utility, prospects, unit) for choice in choices]
     rows = known.rows[[choice.candidate for choice in choices]]
-    table = _table(several, known.table.iloc[rows], choices, meanings)
+    table = _table(several, known.table.iloc[rows], choices, meanings, rates)
     table.attrs["tells"] = dict(zip(schema.sources, told.tolist(), strict=True))
     return table
 
@@ -261,14 +271,18 @@ def _seen(surrogate: Surrogate, fidelity: int) -> list[int]:
 
 def _open(pool: Pool, gone: Mapping[int, Tensor]) -> Tensor:
     """The pairs of first candidates that are neither measured nor being measured (n x m)."""
-    open_ = torch.zeros_like(pool.costs, dtype=torch.bool)
+    open_ = torch.zeros(pool.costs.shape[:2], dtype=torch.bool)
     for fidelity, keys in gone.items():
         open_[:, fidelity] = pool.first & ~torch.isin(pool.keys, keys)
     return open_
 
 
 def _table(
-    several: Sequence[Surrogate], rows: pd.DataFrame, choices: Sequence[Choice], meanings: Sequence[str]
+    several: Sequence[Surrogate],
+    rows: pd.DataFrame,
+    choices: Sequence[Choice],
+    meanings: Sequence[str],
+    rates: Mapping[str, float],
 ) -> pd.DataFrame:
     schema, table = several[0].schema, rows.copy()
     names = [schema.sources[choice.fidelity] for choice in choices]
@@ -278,10 +292,14 @@ def _table(
         predicted = [each.predict(table, level=LEVEL, noise=False) for each in several]
         said = [[row for _, row in each.iterrows()] for each in predicted]
         reasons = [_reason(several, *each) for each in zip(choices, meanings, zip(*said, strict=True), strict=True)]
+    own = [dict(zip(schema.units, choice.cost, strict=True)) for choice in choices]
+    setups = [dict(zip(schema.units, choice.setup, strict=True)) for choice in choices]
     table[schema.source or "source"] = names
     table["score"] = [choice.score for choice in choices]
-    table["cost"] = [choice.cost for choice in choices]
+    for name, cells in cost_columns([add(both) for both in zip(own, setups, strict=True)], rates).items():
+        table[name] = cells
     table["reason"] = reasons
+    table.attrs["paid"] = [{"cost": each, "setup": setup} for each, setup in zip(own, setups, strict=True)]
     table.attrs["probability"] = [choice.probability for choice in choices]
     table.attrs["highest"] = choices[0].highest if choices else math.nan
     return table
@@ -305,4 +323,6 @@ def _reason(several: Sequence[Surrogate], choice: Choice, meaning: str, predicte
     scores = {each: score for each, score in zip(schema.sources, choice.scores, strict=True) if not math.isnan(score)}
     others = ", ".join(f"{each} {score:.2g}" for each, score in scores.items() if each != name)
     instead = f"; per unit of cost: {name} {choice.score:.2g}, {others}" if others else ""
-    return f"{', '.join(said)}; {meaning}; {source}{instead}"
+    setup = {unit: x for unit, x in zip(schema.units, choice.setup, strict=True) if x}
+    opened = f"; sets up {name} for this batch ({say(setup)})" if setup else ""
+    return f"{', '.join(said)}; {meaning}; {source}{instead}{opened}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mfmat.amounts import by_unit
 from mfmat.data import Data, material_keys
 from mfmat.errors import Problem, SchemaError, TableError
 from mfmat.schema import Schema
@@ -51,6 +53,17 @@ class World:
         place = self.place[:, -1]
         return np.where(place < 0, np.nan, self.value[place])
 
+    @property
+    def setup(self) -> NDArray[np.float64]:
+        """What the first pair of a batch in each source costs on top (m)."""
+        named = self.schema.setup or {}
+        return np.array([math.fsum(by_unit(named.get(name, 0.0)).values()) for name in self.schema.sources])
+
+    @property
+    def dearest(self) -> float:
+        """What it costs to measure every pair, each in a batch of its own."""
+        return float(self.cost.sum() + (self.place >= 0).sum(axis=0) @ self.setup)
+
     @classmethod
     def of(cls, table: pd.DataFrame, schema: Schema, cost: str | None = None) -> World:
         """The world of a table.
@@ -62,7 +75,7 @@ class World:
 
         Raises:
             TableError: as `fit`; a target without values; true costs that are no numbers of 0 or more.
-            SchemaError: a target that is a label.
+            SchemaError: a target that is a label, prices in several units.
         """
         known = table[table[schema.value].notna()] if schema.value in table.columns else table
         schema = schema.settle(known)
@@ -89,6 +102,12 @@ class World:
 
 
 def _check(data: Data, schema: Schema) -> None:
+    if len(schema.units) > 1:
+        raise SchemaError(
+            f"prices in {', '.join(map(repr, schema.units))} for a replay",
+            expected="prices in one unit, by which runs are compared",
+            fix="a Schema with prices in one unit, such as money",
+        )
     if by_row := [cost for cost in (schema.costs or {}).values() if isinstance(cost, str)]:
         raise SchemaError(
             f"a price in the column {by_row[0]!r}",

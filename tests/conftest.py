@@ -15,7 +15,8 @@ from jaxtyping import config, install_import_hook
 
 # Where tensors live, shapes and types of every annotated call are checked while the tests run.
 TENSORS = """data posteriors metrics learner kernel_families kernels descent
-    experts gates stacks calibrators acquisitions auto novelty pool prospects choosing suggestion"""
+    experts gates stacks calibrators acquisitions auto novelty pool prospects purse
+    blocks choosing suggestion"""
 install_import_hook([f"mfmat.{name}" for name in TENSORS.split()], "beartype.beartype")
 
 # Sums differ in their last bits with the number of threads, and several test processes share the cores.

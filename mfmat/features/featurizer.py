@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mfmat.errors import Problem
+from mfmat.errors import Problem, SchemaError
 from mfmat.values import Value
 
 
@@ -36,6 +37,15 @@ class Featurizer(Value, ABC):
     def views(self) -> dict[str, tuple[str, ...]]:
         """Each view's name and the names of its features, in the order of `encode`'s columns."""
 
+    @property
+    def features(self) -> list[str]:
+        """The names of all features, view after view."""
+        return [name for features in self.views.values() for name in features]
+
+    def reads(self, table: pd.DataFrame) -> bool:
+        """Whether a table has all `columns`."""
+        return all(column in table.columns for column in self.columns)
+
     @abstractmethod
     def encode(self, table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
         """Numbers (n x d, views side by side) and what could not be read; all `columns` are present."""
@@ -51,3 +61,17 @@ class Featurizer(Value, ABC):
     def families(self, table: pd.DataFrame) -> NDArray[np.object_] | None:
         """Each row's family of compounds, coarse enough to compare; None where the columns tell of none."""
         return None
+
+
+def check_distinct(names: Sequence[str], what: str) -> None:
+    """Nothing, for names that are all different.
+
+    Raises:
+        SchemaError: one is there twice.
+    """
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SchemaError(
+            f"two {what} {min(twice)!r}",
+            expected="different names",
+            fix="give each featurizer its own columns or its own name",
+        )

@@ -161,3 +161,23 @@ def test_rules_to_end_by_from_the_shell(folder: Path) -> None:
     for wrong in ("5", "{", '{"kind": "regret"}'):
         with pytest.raises(SchemaError):
             run("create", "new.db", "pool.csv", *options, "--stop", wrong)
+
+
+def test_units_set_ups_and_learned_prices_from_the_shell(folder: Path) -> None:
+    units = ["--cost", "cheap=2 cpu hours", "--cost", "trusted=40 money, 3 days", "--setup", "trusted=10 money"]
+    options = ["--seen", "seen.csv", *OPTIONS[:6], *units, "--recipe", "recipe.json"]
+    run("create", "units.db", "pool.csv", *options, "--budget", "20 cpu hours, 100 money, 30 days")
+    run("ask", "units.db", "-n", "12", "--budget", "4 cpu hours, 50 money", "-o", "todo.csv")
+    paid = pd.read_csv("todo.csv").filter(like="cost (").sum().to_dict()
+    assert paid == {"cost (cpu hours)": 4.0, "cost (money)": 50.0, "cost (days)": 3.0}
+    assert (
+        "spent 4 cpu hours, 50 money, 3 days; left 16 cpu hours, 50 money, 27 days;" in run("status", "units.db").stdout
+    )
+    learned = ["--cost", "cheap=1", "--cost", "trusted=duration", "--prices", "learned"]
+    pd.read_csv("seen.csv").assign(duration=7).to_csv("seen.csv", index=False)
+    run("create", "learned.db", "pool.csv", *options[:2], *OPTIONS[:6], *learned, "--recipe", "recipe.json")
+    assert mf.Campaign.open("learned.db").costs()["price"].gt(2).all()
+    for wrong in ("money", "3 days, 4 days", "3 days,"):
+        assert "expected 400, or '400 money, 3 days'" in " ".join(
+            run("ask", "units.db", "--budget", wrong).stderr.split()
+        )
