@@ -44,8 +44,9 @@ class Known:
 class Prospects:
     r"""Moments of the pool: for each of n candidates the target's, for each pair (n x m) what measuring it would teach.
 
-    `believe` takes in a pair that is asked and not yet told, at its expected value: means stay as they are, and each
-    pair adds one column $c$ to the Cholesky factor of the asked measurements, which takes $c c^T$ off every covariance.
+    `believe` takes in a pair that is asked and not yet told, at its expected value: means stay as they are (`imagine`
+    says what they may become), and each pair adds one column $c$ to the Cholesky factor of the asked measurements,
+    which takes $c c^T$ off every covariance.
     So k pairs cost k passes over the pool, and no pass more than the first.
 
     Args:
@@ -144,10 +145,8 @@ class Prospects:
         inner._columns = torch.cat([self._columns, columns], dim=-1)
         upper = torch.cat([self._factor, reach.new_zeros(asked, len(kept))], dim=1)
         inner._factor = torch.cat([upper, torch.cat([reach.mT, factor], dim=1)])
-        inner.asked, inner._observed = (
-            torch.cat([self.asked, every[chosen]]),
-            torch.cat([self._observed, observed[chosen]]),
-        )
+        inner.asked = torch.cat([self.asked, every[chosen]])
+        inner._observed = torch.cat([self._observed, observed[chosen]])
         return inner
 
     def imagine(self, rows: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:

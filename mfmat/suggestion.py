@@ -229,7 +229,7 @@ def _in_chunks(pool: pd.DataFrame | Pool | Chunks) -> Chunks:
 
 def _check_chunks(temperature: float, acquisition: Acquisition) -> None:
     wrong = f"temperature={temperature!r}" if temperature else type(acquisition).__name__
-    if temperature or acquisition.remembers:
+    if temperature or acquisition.remembers or acquisition.several:
         raise SchemaError(
             f"{wrong} for a pool in chunks, of which only the best candidates are kept",
             expected="a temperature of 0, and one value that is looked at candidate by candidate",
