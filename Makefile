@@ -19,7 +19,7 @@ LEFT_OUT := $(filter-out $(MARKERS),$(OPTIONAL))
 SELECTED := $(subst $(space), and ,$(LEFT_OUT:%=not@%))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # The one on compositions runs where matminer is, those on experts take hours.
-BENCHMARKS := $(filter-out %/record.py %/make_page.py %/composition.py %/experts.py %/growth.py %/fusion.py %/thermoelectrics.py %/labels.py %/calibration.py %/calibration_loop.py %/campaigns.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out %/record.py %/botorch_policies.py %/make_page.py %/composition.py %/experts.py %/growth.py %/fusion.py %/thermoelectrics.py %/labels.py %/calibration.py %/calibration_loop.py %/campaigns.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint docs check-matminer benchmark benchmark-experts clean

@@ -45,6 +45,7 @@ def backtest(
     stop: Literal["best", "budget"] | float = "best",
     cost: str | None = None,
     test: float | pd.DataFrame | None = None,
+    given: str | Sequence[str] = (),
     path: str | Path | None = None,
     executor: Executor | None = None,
 ) -> Backtest:
@@ -71,6 +72,7 @@ def backtest(
         cost: column with what each row really costs; the policies see the schema's prices. None: those are paid.
         test: for `goal="learn"`: target rows to test on, or a share of the target's materials (0.2 unless given), drawn
             by the seed; they are never asked.
+        given: cheap sources of which every value is there already and costs nothing, such as a public table.
         path: a file that each finished run is written to as one line of JSON; a second call goes on where the first
             was stopped.
         executor: where the runs take place; here, one after the other, unless given.
@@ -90,9 +92,11 @@ def backtest(
     if goal == "learn":
         test, stop = SHARE if test is None else test, "budget"
     share = float(test) if isinstance(test, int | float) else None
-    given = {"goal": goal, "budget": budget, "start": start, "start_by": start_by}
-    terms = Terms(**given, batch=batch, stop=stop, test=share)  # type: ignore[arg-type]
+    named = (given,) if isinstance(given, str) else tuple(given)
+    said = {"goal": goal, "budget": budget, "start": start, "start_by": start_by}
+    terms = Terms(**said, batch=batch, stop=stop, test=share, given=named)  # type: ignore[arg-type]
     world = World.of(table, schema, cost)
+    _check_given(named, world.schema)
     rows = _tested(test, world) if isinstance(test, pd.DataFrame) else None
     known = _with_baselines(policies, world.schema)
     numbers = range(seeds) if isinstance(seeds, int) else seeds
@@ -179,6 +183,17 @@ def _with_baselines(policies: Policy | Sequence[Policy] | None, schema: Schema) 
                 fix='Ask(..., name="mine")',
             )
     return {policy.name: policy for policy in given if policy.name not in baselines} | baselines
+
+
+def _check_given(given: Sequence[str], schema: Schema) -> None:
+    if schema.sources[-1] in given:
+        raise SchemaError(
+            f"given={given[list(given).index(schema.sources[-1])]!r}, the target",
+            expected="cheap sources: what is given cannot be asked",
+            fix="leave the target out",
+        )
+    for name in given:
+        schema.fidelity(name)
 
 
 def _tested(test: pd.DataFrame, world: World) -> Data:

@@ -137,7 +137,8 @@ class Random(Policy, kind="random"):
 
     Args:
         sources: those that may be asked; None: the target alone.
-        recipe: what `learn` fits to that; it chooses nothing.
+        recipe: what `learn` fits; it chooses nothing.
+        learns: sources that it is fitted to; None: those that may be asked.
         name: in results; made of the other fields unless given.
 
     Raises:
@@ -150,9 +151,11 @@ class Random(Policy, kind="random"):
     sources: tuple[str, ...] | None = None
     recipe: Learner = field(default_factory=GP)
     name: str = ""
+    learns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _settle(self, self.kind)
+        object.__setattr__(self, "learns", None if self.learns is None else tuple(self.learns))
 
     def ask(self, situation: Situation, n: int, previous: Answer | None = None) -> Answer:
         """See `Policy.ask`."""
@@ -163,7 +166,7 @@ class Random(Policy, kind="random"):
 
     def learn(self, situation: Situation) -> Surrogate:
         """See `Policy.learn`."""
-        return fit(*restrict(situation, self._named(situation.schema)), self.recipe)
+        return fit(*restrict(situation, self.learns or self._named(situation.schema)), self.recipe)
 
     def check(self, schema: Schema) -> None:
         """See `Policy.check`."""

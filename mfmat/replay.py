@@ -43,6 +43,7 @@ class Terms:
         stop: `"best"`: when the best material has been measured at the target; a number: when that share of the best
             5% has been; `"budget"`: when nothing can be paid any more.
         test: share of the target's materials that are never asked, to test on; None: no such share.
+        given: cheap sources of which every value is known beforehand, for nothing, those of the test, too.
 
     Raises:
         SchemaError: an option that is none of these.
@@ -55,6 +56,7 @@ class Terms:
     batch: int
     stop: Literal["best", "budget"] | float
     test: float | None
+    given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("goal", self.goal, ("max", "min", "learn"))
@@ -73,7 +75,9 @@ class Terms:
 
     def config(self) -> dict[str, Any]:
         """These terms as JSON."""
-        return asdict(self)
+        said = asdict(self) | {"given": list(self.given)}
+        # Runs written down before there were given sources are still of the same terms.
+        return {name: value for name, value in said.items() if value or name != "given"}
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class _Campaign:
             shared = torch.isin(world.keys, material_keys(test.X, test.material))
             self.closed[shared.numpy()] = True
         self.ranking = Ranking.of(np.where(self.closed[:, -1], np.nan, world.target), terms.goal)
-        self.seen: list[int] = []
+        self.seen = self._given()
         self.steps: list[dict[str, Any]] = []
         self.spent, self.best, self.found = 0.0, -math.inf, np.zeros(len(world), dtype=bool)
         self.over, self.due = False, 0
@@ -206,6 +210,12 @@ class _Campaign:
                 "crps": crps(posterior, y),
                 "coverage": coverage(posterior, y, LEVEL),
             }
+
+    def _given(self) -> list[int]:
+        """The rows that are known beforehand, now closed."""
+        named = [self.world.schema.fidelity(name) for name in self.terms.given]
+        self.closed[:, named] = True
+        return [int(row) for row in self.world.place[:, named].ravel() if row >= 0]
 
     def _left(self) -> float:
         return (math.inf if self.terms.budget is None else self.terms.budget) - self.spent

@@ -29,6 +29,7 @@ BOUNDS = {
     "log_length": (-5.0, 8.0),
     "log_joint": (-5.0, 8.0),
     "log_shape": (-5.0, 8.0),
+    "log_relevance": (-5.0, 5.0),
 }
 """Where a line search may look; the priors keep the optimum far inside."""
 ROUNDS = 2

@@ -273,6 +273,18 @@ def test_a_test_table_is_never_asked() -> None:
     assert (table.loc[result.steps["material"], "x"] <= 0.7).all()
 
 
+def test_a_given_source_is_known_beforehand_and_never_asked() -> None:
+    table, schema = make(20, costs=(5, 10), wiggle=8)
+    lucky = Random(recipe=CHAIN.recipe, learns=("cheap", "trusted"), name="lucky")
+    options = {"goal": "learn", "seeds": 2, "start": 2, "budget": 60}
+    result = mf.backtest(table, schema, [CHAIN, lucky], given="cheap", **options)  # type: ignore[arg-type]
+    assert set(result.steps["source"]) == {"trusted"}
+    assert (result.steps.groupby(["policy", "seed"])["total_cost"].max() == 60).all()
+    ends = result.steps.groupby(["policy", "seed"])["crps"].last().unstack("policy")
+    # Both learn from the given values, the target alone does not.
+    assert (ends[["chain", "lucky"]].max(axis=1) < 0.5 * ends["single-fidelity"]).all()
+
+
 def test_an_interval_over_seeds_holds_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     inside = [lower <= 0 <= upper for _, lower, upper in (paired(rng.normal(size=20)) for _ in range(300))]
@@ -291,6 +303,7 @@ def test_an_interval_over_seeds_holds_as_often_as_it_says() -> None:
         ({"goal": "win"}, "goal='win'"),
         ({"budget": 0}, "budget=0"),
         ({"goal": "learn", "test": 1.0}, "test=1.0"),
+        ({"given": "trusted"}, "given='trusted', the target"),
         ({"policies": [Random(name="a"), CHAIN, Ask(name="a")]}, "another policy of the name 'a'"),
         ({"policies": Ask(name="random")}, "another policy of the name 'random'"),
         ({"policies": Ask(sources=("cheap",))}, "without the target 'trusted'"),

@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 import mfmat as mf
 from mfmat.data import Data
 from mfmat.errors import FitError, SchemaError, UnknownNameError
-from mfmat.experts.process import NOISE_FLOOR
+from mfmat.experts.process import BOUNDS, NOISE_FLOOR
 from mfmat.kernels import ViewKernel
 
 
@@ -247,3 +247,21 @@ def test_a_prediction_that_fails_leaves_gradients_on() -> None:
 def test_an_unknown_kernel_is_named_with_the_known_ones(unchecked: None) -> None:
     with pytest.raises(UnknownNameError, match=r"kernel='matern53'; expected one of .*did you mean 'matern52'\?"):
         mf.GP(kernel="matern53")
+
+
+def test_the_likelihood_is_finite_wherever_a_line_search_may_look() -> None:
+    """Relevances without a bound once grew until distances were nothing but rounding: no Cholesky factor."""
+    data = rows(20, d=6, seed=2)
+    data = replace(data, X=data.X * torch.tensor([1.0, 1, 1, 1, 1, 0, 1]))  # a constant column takes part, too
+    model = mf.GP(ard=True, steps=1).fit(data)
+    parameters = model.hyperparameters()
+    generator = torch.Generator().manual_seed(0)
+    closure = model.loss(torch.arange(len(data)))
+    for _ in range(200):
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                ends = torch.tensor(BOUNDS[name.split(".")[-1]]).double()
+                parameter.copy_(ends[torch.randint(2, parameter.shape, generator=generator)])
+        loss, slopes = closure()
+        assert loss.isfinite()
+        assert all(slope.isfinite().all() for slope in slopes)
