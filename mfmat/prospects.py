@@ -32,12 +32,10 @@ class Known:
 
     Attributes:
         X: rows of which every value was measured (k x (d+1)).
-        Y: their values (k x o).
-        names: of the values (o).
+        names: of the values.
     """
 
     X: Tensor = field(repr=False)
-    Y: Tensor = field(repr=False)
     names: tuple[str, ...]
 
 

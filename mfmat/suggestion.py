@@ -109,7 +109,7 @@ def suggest(
     >>> suggest(surrogate, chunks, n=2)[["x", "source"]]
             x source
     14  0.875      y
-    12  0.750      y
+    9   0.550      y
     """
     several = [surrogate] if isinstance(surrogate, Surrogate) else list(surrogate)
     acquisition = _acquisition(goal, several)

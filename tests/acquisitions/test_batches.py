@@ -142,7 +142,7 @@ def test_without_what_was_measured_there_is_no_noisy_improvement(square, monkeyp
 
 def test_where_the_target_has_no_value_the_best_that_is_expected_is_the_bar(square) -> None:
     model = square(0, n=20)
-    nothing = Known(model.rows()[:0], torch.zeros(0, 1).double(), ("y",))
+    nothing = Known(model.rows()[:0], ("y",))
     prospects, plain = model.prospects(known=nothing), model.prospects()
     prospects._best = plain._best = None
     for row in (model.rows()[3], model.rows()[8]):
