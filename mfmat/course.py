@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mfmat.costs import exchange
 from mfmat.data import material_keys
 from mfmat.errors import CalibrationError
 from mfmat.journal import Event, Journal, Log
@@ -23,6 +24,7 @@ from mfmat.records import Records
 from mfmat.replicates import merge
 from mfmat.surrogate import Surrogate
 
+Bills = Mapping[int, tuple[str, Mapping[str, float]]]
 SAID = ("median", "lower", "upper")
 COLUMNS = (
     *("time", "state", "round", "candidate", "source", "cost", "spent", "value", "best"),
@@ -53,7 +55,12 @@ def retrace(journal: Journal, records: Records, level: float) -> pd.DataFrame:
         events, ledger = log.events(), records.ledger(log)
         purchases = _purchases(events, ledger)
         said = _expected(log, records, purchases, level)
-    rows: list[dict[str, Any]] = [{"state": "start", "cost": 0.0}, *(_row(each, ledger) for each in purchases)]
+    schema = records.catalogue.schema
+    rates = exchange(schema.units, schema.rates, records.budget)
+    rows: list[dict[str, Any]] = [
+        {"state": "start", "cost": 0.0},
+        *(_row(each, ledger.bills, rates) for each in purchases),
+    ]
     table = pd.DataFrame(rows, columns=list(COLUMNS), index=pd.Index([0, *(p.event.id for p in purchases)]))
     table.index.name = "event"
     table[list(SAID)] = np.vstack([np.full((1, 3), np.nan), said])
@@ -87,8 +94,9 @@ def _purchases(events: Sequence[Event], ledger: Ledger) -> list[Purchase]:
     return answered + [Purchase(ask, "pending", ask) for ask in ledger.pending.values()]
 
 
-def _row(purchase: Purchase, ledger: Ledger) -> dict[str, Any]:
+def _row(purchase: Purchase, bills: Bills, rates: Mapping[str, float]) -> dict[str, Any]:
     event, ask = purchase.event, purchase.ask
+    _, paid = bills[ask.id if ask else event.id]
     label = purchase.reading and isinstance(purchase.reading.facts["value"], str)
     return {
         "time": event.time,
@@ -96,7 +104,7 @@ def _row(purchase: Purchase, ledger: Ledger) -> dict[str, Any]:
         "round": event.round,
         "candidate": event.candidate,
         "source": event.source,
-        "cost": ask.facts["cost"] if ask else ledger.price(event),
+        "cost": math.fsum(rates[unit] * each for unit, each in paid.items()),
         # The class of a label is no number; the history has it.
         "value": purchase.reading.facts["value"] if purchase.reading and not label else None,
         "score": ask.facts["score"] if ask else None,

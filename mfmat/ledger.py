@@ -110,10 +110,18 @@ class Ledger:
         return dict(sorted(found.items(), key=lambda item: item[1].id))
 
     @property
-    def paid(self) -> list[tuple[str, dict[str, float]]]:
-        """Source and amounts of all that `spent` adds up, in order; a set-up with the first of its batch."""
+    def bills(self) -> dict[int, tuple[str, dict[str, float]]]:
+        """Source and amounts of all that `spent` adds up, in order, by the event that was paid for.
+
+        That is the ask or, where nobody asked, the answer. A set-up is paid with the first of its batch.
+        """
         first = {min(setup.asks): setup.amount for setup in self._setups.values() if setup.asks}
-        return [(source, add([cost, first.get(id_, {})])) for id_, (source, cost) in sorted(self._paid.items())]
+        return {i: (source, add([cost, first.get(i, {})])) for i, (source, cost) in sorted(self._paid.items())}
+
+    @property
+    def paid(self) -> list[tuple[str, dict[str, float]]]:
+        """Source and amounts of all that `spent` adds up, in order."""
+        return list(self.bills.values())
 
     @property
     def readings(self) -> list[Event]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-import numpy as np
-import pandas as pd
 import torch
 
 from mfmat.data import Data, material_keys
@@ -50,23 +48,21 @@ def check_alike(schemas: Sequence[Schema]) -> None:
 
 
 def join(data: Sequence[Data], names: Sequence[str]) -> Known:
-    """The target's rows of the materials that have every value, with these.
+    """The target's rows of the materials of which every value was measured.
 
     Args:
         data: of each value, of schemas that are alike.
         names: of the values.
 
+    >>> import pandas as pd
     >>> from mfmat.features import Columns
     >>> schema, table = Schema(Columns("x"), value="y"), pd.DataFrame({"x": [0.5, 0.7], "y": [1.0, 2.0]})
-    >>> join([schema.data(table), schema.data(table.tail(1))], ["y", "again"]).Y
-    tensor([[2., 2.]], dtype=torch.float64)
+    >>> join([schema.data(table), schema.data(table.tail(1))], ["y", "again"]).X
+    tensor([[0.7000, 0.0000]], dtype=torch.float64)
     """
-    at_target = [each.take(each.fidelity == each.target) for each in data]
-    columns = [
-        pd.Series(each.Y[:, 0].numpy(), index=material_keys(each.X, each.material).numpy()) for each in at_target
-    ]
-    every = pd.concat(columns, axis=1, join="inner", sort=False)
-    places = columns[0].index.get_indexer(every.index)
-    return Known(
-        at_target[0].X[torch.from_numpy(places)], torch.from_numpy(every.to_numpy(np.float64, copy=True)), tuple(names)
-    )
+    rows = [each.X[each.fidelity == each.target] for each in data]
+    keys = [material_keys(X, data[0].material) for X in rows]
+    common = torch.ones(len(rows[0]), dtype=torch.bool)
+    for other in keys[1:]:
+        common &= torch.isin(keys[0], other)
+    return Known(rows[0][common], tuple(names))

@@ -32,20 +32,19 @@ class Known:
 
     Attributes:
         X: rows of which every value was measured (k x (d+1)).
-        Y: their values (k x o).
-        names: of the values (o).
+        names: of the values.
     """
 
     X: Tensor = field(repr=False)
-    Y: Tensor = field(repr=False)
     names: tuple[str, ...]
 
 
 class Prospects:
     r"""Moments of the pool: for each of n candidates the target's, for each pair (n x m) what measuring it would teach.
 
-    `believe` takes in a pair that is asked and not yet told, at its expected value: means stay as they are, and each
-    pair adds one column $c$ to the Cholesky factor of the asked measurements, which takes $c c^T$ off every covariance.
+    `believe` takes in a pair that is asked and not yet told, at its expected value: means stay as they are (`imagine`
+    says what they may become), and each pair adds one column $c$ to the Cholesky factor of the asked measurements,
+    which takes $c c^T$ off every covariance.
     So k pairs cost k passes over the pool, and no pass more than the first.
 
     Args:
@@ -117,16 +116,36 @@ class Prospects:
     def believe(self, row: Tensor) -> None:
         """Take in one asked row (d+1), which need not be of the pool, as if it had come out as expected."""
         for each in self.objectives:
-            each._take(row, observed=True)
+            each._believe(row)
 
     def knowing(self, rows: Tensor) -> Prospects:
         """What would be left to learn if the target's noise-free values at these rows (k x (d+1)) were known.
 
-        A row of which the others leave too little open to compute with (`EXPLAINED`) is not asked itself.
+        A row of which the others leave too little open to compute with (`EXPLAINED`) adds nothing.
         """
+        asked = len(self.asked)
+        every = torch.cat([self.asked, rows])
+        observed = torch.cat([self._observed, torch.zeros(len(rows), dtype=torch.bool)])
+        with torch.no_grad():
+            _, among = self.model.joint(every, observed)
+        reach = torch.linalg.solve_triangular(self._factor, among[:asked, asked:], upper=False)
+        kept, factor = _independent(among[asked:, asked:] - reach.mT @ reach, among.diagonal()[asked:])
+        reach, chosen = reach[:, kept], asked + kept
+        # A measurement of the target has the covariances of its noise-free value.
+        pairs = torch.cat([each.mT for each in self._across(rows[kept])]).reshape(*self.measured.shape, len(kept))
+        block = torch.cat([pairs[:, -1:], pairs], dim=1) - self._columns @ reach
+        columns = torch.linalg.solve_triangular(factor, block.flatten(0, 1).mT, upper=False).mT.reshape(block.shape)
         inner = copy(self)
-        for row in rows:
-            inner._take(row, observed=False, least=EXPLAINED)
+        inner.variance = self.variance - columns[:, 0].square().sum(-1)
+        inner.shared = self.shared - (columns[:, :1] * columns[:, 1:]).sum(-1)
+        inner.measured = self.measured - columns[:, 1:].square().sum(-1)
+        inner.variance = inner.variance.clamp_min(1e-12 * self.variance)
+        inner.measured = inner.measured.clamp_min(1e-12 * self.measured)
+        inner._columns = torch.cat([self._columns, columns], dim=-1)
+        upper = torch.cat([self._factor, reach.new_zeros(asked, len(kept))], dim=1)
+        inner._factor = torch.cat([upper, torch.cat([reach.mT, factor], dim=1)])
+        inner.asked = torch.cat([self.asked, every[chosen]])
+        inner._observed = torch.cat([self._observed, observed[chosen]])
         return inner
 
     def imagine(self, rows: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,19 +171,14 @@ class Prospects:
                 blocks.append(self.model.joint(chunk, torch.tensor([False])))
         return torch.cat([mean[:, 0] for mean, _ in blocks]), torch.cat([C[:, 0, 0] for _, C in blocks])
 
-    def _take(self, row: Tensor, *, observed: bool, least: float = 0.0) -> None:
-        """Add a row's column to the factor, unless less than this share of its variance is left."""
-        asked = torch.cat([self.asked, row[None]])
-        flags = torch.cat([self._observed, torch.tensor([observed])])
+    def _believe(self, row: Tensor) -> None:
+        asked, observed = torch.cat([self.asked, row[None]]), torch.cat([self._observed, torch.tensor([True])])
         with torch.no_grad():
-            _, among = self.model.joint(asked, flags)
+            _, among = self.model.joint(asked, observed)
         reach = torch.linalg.solve_triangular(self._factor, among[:-1, -1:], upper=False)[:, 0]
-        left = among[-1, -1] - reach.square().sum()
-        if left < least * among[-1, -1]:
-            return
         # A repeat of what is known exactly adds nothing; rounding must not make it negative.
-        pivot = left.clamp_min(1e-12 * among[-1, -1]).sqrt()
-        _, column = self._ask((row, observed), lambda mean, C: (mean[:, 0], C[:, :-1, -1]))
+        pivot = (among[-1, -1] - reach.square().sum()).clamp_min(1e-12 * among[-1, -1]).sqrt()
+        _, column = self._ask(row, lambda mean, C: (mean[:, 0], C[:, :-1, -1]))
         column = (column - self._columns @ reach) / pivot
         self.variance = (self.variance - column[:, 0].square()).clamp_min(1e-12 * self.variance)
         self.shared = self.shared - column[:, :1] * column[:, 1:]
@@ -172,7 +186,7 @@ class Prospects:
         self._columns = torch.cat([self._columns, column.unsqueeze(-1)], dim=-1)
         below = torch.cat([reach, pivot[None]])
         wider = torch.cat([self._factor, self._factor.new_zeros(len(reach), 1)], dim=1)
-        self._factor, self.asked, self._observed = torch.cat([wider, below[None]]), asked, flags
+        self._factor, self.asked, self._observed = torch.cat([wider, below[None]]), asked, observed
 
     def across(self, reference: Codes) -> Iterator[Tensor]:
         """Covariance of the target's value at r candidates with measurements, in blocks of pairs (r x some of n m).
@@ -181,8 +195,8 @@ class Prospects:
         """
         key = tuple(reference.tolist())
         if key not in self._kept and len(reference) * self.measured.numel() <= KEPT:
-            self._kept[key] = list(self._across(reference))
-        blocks = self._kept.get(key) or self._across(reference)
+            self._kept[key] = list(self._across(self.candidates[reference]))
+        blocks = self._kept.get(key) or self._across(self.candidates[reference])
         mine = self._columns[reference, 0]
         theirs = self._columns[:, 1:].flatten(0, 1).split(PAIRS)
         for block, other in zip(blocks, theirs, strict=True):
@@ -211,9 +225,9 @@ class Prospects:
         normals = torch.randn(len(rows), n, dtype=self.mean.dtype, generator=generator)
         return self.mean[rows, None] + root(covariance - columns @ columns.mT) @ normals
 
-    def _across(self, reference: Codes) -> Iterator[Tensor]:
+    def _across(self, rows: Tensor) -> Iterator[Tensor]:
+        """Covariance of the target's value at r rows with measurements, before anything is believed."""
         every = at_every_source(self.candidates, self.sources).flatten(0, 1)
-        rows = self.candidates[reference]
         for pairs in every.split(PAIRS):
             observed = torch.arange(len(pairs) + len(rows)) < len(pairs)
             with torch.no_grad():
@@ -221,18 +235,15 @@ class Prospects:
             yield covariance[len(pairs) :, : len(pairs)]
 
     def _ask(
-        self, further: tuple[Tensor, bool] | None, take: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+        self, row: Tensor | None, take: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     ) -> tuple[Tensor, Tensor]:
-        """What `take` leaves of mean and covariance of each candidate's value, its measurements, and a further row.
-
-        The row comes with whether it is measured, with noise.
-        """
+        """What `take` leaves of mean and covariance of each candidate's value, its measurements, and one more row."""
         taken = []
-        observed = torch.tensor([False] + [True] * self.sources + ([] if further is None else [further[1]]))
+        observed = torch.tensor([False] + [True] * (self.sources + (row is not None)))
         for chunk in self.candidates.split(CHUNK):
             block = torch.cat([chunk.unsqueeze(1), at_every_source(chunk, self.sources)], dim=1)
-            if further is not None:
-                block = torch.cat([block, further[0].expand(len(block), 1, -1)], dim=1)
+            if row is not None:
+                block = torch.cat([block, row.expand(len(block), 1, -1)], dim=1)
             with torch.no_grad():
                 taken.append(take(*self.model.joint(block, observed)))
         return torch.cat([mean for mean, _ in taken]), torch.cat([rest for _, rest in taken])
@@ -241,6 +252,20 @@ class Prospects:
 def at_every_source(X: Tensor, sources: int) -> Rows:
     """Each row (n x (d+1)) at each fidelity (n x m x (d+1))."""
     return torch.stack([at_fidelity(X, fidelity) for fidelity in range(sources)], dim=1)
+
+
+def _independent(C: Tensor, variance: Tensor) -> tuple[Codes, Tensor]:
+    """The rows of a covariance that those before leave something open of, and the Cholesky factor of these."""
+    kept: list[int] = []
+    factor = C.new_zeros(0, 0)
+    for i in range(len(C)):
+        reach = torch.linalg.solve_triangular(factor, C[kept, i][:, None], upper=False)[:, 0]
+        left = C[i, i] - reach.square().sum()
+        if left > EXPLAINED * variance[i]:
+            wider = torch.cat([factor, factor.new_zeros(len(kept), 1)], dim=1)
+            factor = torch.cat([wider, torch.cat([reach, left.sqrt()[None]])[None]])
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.long), factor
 
 
 def log(x: Tensor) -> Tensor:

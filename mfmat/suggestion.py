@@ -119,7 +119,7 @@ def suggest(
     >>> suggest(surrogate, chunks, n=2)[["x", "source"]]
             x source
     14  0.875      y
-    12  0.750      y
+    9   0.550      y
     """
     several = [surrogate] if isinstance(surrogate, Surrogate) else list(surrogate)
     acquisition = _acquisition(goal, several)
@@ -242,7 +242,7 @@ def _in_chunks(pool: pd.DataFrame | Pool | Chunks) -> Chunks:
 
 def _check_chunks(temperature: float, acquisition: Acquisition) -> None:
     wrong = f"temperature={temperature!r}" if temperature else type(acquisition).__name__
-    if temperature or acquisition.remembers:
+    if temperature or acquisition.remembers or acquisition.several:
         raise SchemaError(
             f"{wrong} for a pool in chunks, of which only the best candidates are kept",
             expected="a temperature of 0, and one value that is looked at candidate by candidate",

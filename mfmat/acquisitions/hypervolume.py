@@ -27,11 +27,12 @@ class Hypervolume(Acquisition, kind="hypervolume"):
     r"""Expected growth of the hypervolume that the known compromises between several values dominate.
 
     $u(x, s) = E[HV(F \cup \{\mu_T(x) + \tau_s(x) \circ Z\}) - HV(F)]$, HV the volume between a reference point and the
-    front F of the values measured in the target, and $\tau_{s,i}^2 = Cov(f_{T,i}, y_{s,i})^2 / Var(y_{s,i})$: how far a
-    measurement in source s moves the target's mean of value i. One measurement gives all values in its source; their
-    errors are taken for independent. For noise-free measurements of the target it is expected hypervolume improvement
-    (Emmerich et al. 2006, doi:10.1109/TEVC.2005.851275), over BoTorch's boxes (Yang et al. 2019,
-    doi:10.1007/s10898-019-00798-7) and from differences of LogEI, so that it does not vanish far below the front.
+    front F of the means of the materials measured in the target, and $\tau_{s,i}^2 = Cov(f_{T,i}, y_{s,i})^2 /
+    Var(y_{s,i})$: how far a measurement in source s moves the target's mean of value i. One measurement gives all
+    values in its source; their errors are taken for independent. For noise-free measurements of the target it is
+    expected hypervolume improvement (Emmerich et al. 2006, doi:10.1109/TEVC.2005.851275), over BoTorch's boxes (Yang et
+    al. 2019, doi:10.1007/s10898-019-00798-7) and from differences of LogEI, so that it does not vanish far below the
+    front.
 
     Where pairs are asked and not yet told, u is an average over 64 imagined outcomes of them all, as for `Improvement`:
     in each, the means are what they would then be, and those of the asked materials join F (Daulton et al. 2020,
@@ -109,8 +110,8 @@ class Hypervolume(Acquisition, kind="hypervolume"):
         self._check(known.names)
         sign = torch.tensor([-1.0 if name in self.minimize else 1.0 for name in known.names]).double()
         # Where nothing has all values, the best compromises that are expected stand in.
-        values = known.Y if len(known.Y) else torch.stack([each.mean for each in prospects.objectives], dim=-1)
-        good = sign * values
+        means = [each.at(known.X)[0] if len(known.X) else each.mean for each in prospects.objectives]
+        good = sign * torch.stack(means, dim=-1)
         front = good[is_non_dominated(good)]
         spread = torch.stack([each.variance.max().sqrt() for each in prospects.objectives]).clamp_min(1e-150)
         highest, reach = good.max(dim=0).values, good.max(dim=0).values - good.min(dim=0).values

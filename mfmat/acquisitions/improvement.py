@@ -36,7 +36,7 @@ class Improvement(Acquisition, kind="improvement"):
     source is informative. Computed by BoTorch's LogEI (Ament et al. 2023, arXiv:2310.20708).
 
     Where pairs are asked and not yet told, u is an average over 64 imagined outcomes of them all: in each, $\mu_T(x)$
-    is what it would then be, and $y^*$ the best of the measured value and of the means at the asked materials. So a
+    is what it would then be, and the means at the asked materials are to be beaten, too. So a
     batch is chosen greedily by its joint improvement (Wilson et al. 2018, arXiv:1805.10196), and of candidates that
     tell the same one is asked.
 

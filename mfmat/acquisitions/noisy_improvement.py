@@ -24,7 +24,7 @@ class NoisyImprovement(Acquisition, kind="noisy_improvement"):
     of BoTorch's qLogNEI (Ament et al. 2023, arXiv:2310.20708).
 
     Args:
-        reference: measured materials that may be the best, at most; each takes a pass over the pool.
+        reference: measured materials that may be the best, at most.
         maximize: False to look for small values.
 
     Raises:
@@ -54,8 +54,9 @@ class NoisyImprovement(Acquisition, kind="noisy_improvement"):
         inner = prospects.knowing(rows)
         normals = imagine_outcomes(len(inner.asked), seed=prospects.seed)[0]
         means, values = imagine(inner, torch.cat([rows, prospects.asked]), normals)
-        best = (sign * values).max(dim=0).values if len(values) else (sign * means).max(dim=0).values
-        return log_rise(sign * means, inner.moved, best)
+        # Where the target has no value, the best that is expected stands in.
+        bar = values if len(rows) else torch.cat([torch.full_like(means[:1], prospects.best(self.maximize)), values])
+        return log_rise(sign * means, inner.moved, (sign * bar).max(dim=0).values)
 
     def meaning(self, utility: float, prospects: Prospects, unit: str) -> str:
         """See `Acquisition.meaning`."""

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from mfmat.amounts import read_budget
+from mfmat.costs import exchange
 from mfmat.reports.chronicle import RARE, Chronicle
 from mfmat.reports.evidence import band
 from mfmat.reports.verdict import Tile
@@ -38,7 +40,7 @@ def tiles(told: Chronicle) -> list[Tile]:
         std = float(told.learned["std"].iloc[-1])
         made.append(Tile("std", std, f"{short(std)} {unit}".strip(), f"expected error of {told.target} over the pool"))
     of = "" if told.campaign.budget is None else f" of {money(told.campaign.budget)}"
-    made.append(Tile("spent", status.spent, money(status.spent), f"spent{of}"))
+    made.append(Tile("spent", float(told.course["spent"].iloc[-1]), money(status.spent), f"spent{of}"))
     counts = status.sources.values()
     told_, pending = sum(each.told for each in counts), sum(each.pending for each in counts)
     made.append(Tile("told", told_, str(told_), f"values told in {status.rounds} round{'s' * (status.rounds != 1)}"))
@@ -174,9 +176,12 @@ def worth_of(told: Chronicle, source: str) -> float:
 
 def price_of(told: Chronicle, source: str) -> float:
     """The mean price of a candidate of the pool in a source."""
-    schema = told.schema
-    place = schema.sources.index(source)
-    return float(schema.price(told.campaign.pool)[0][:, place].mean())
+    schema, campaign = told.schema, told.campaign
+    if campaign.prices == "learned":
+        return float(campaign.costs().loc[source, "price"])
+    rates = exchange(schema.units, schema.rates, read_budget("budget", campaign.budget, schema.units))
+    prices = schema.price(campaign.pool)[0][:, schema.sources.index(source)].mean(dim=0).tolist()
+    return math.fsum(rates[unit] * price for unit, price in zip(schema.units, prices, strict=True))
 
 
 def _doubts_of_predictions(told: Chronicle) -> Iterator[str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from mfmat.amounts import Amount, by_unit
+
 NAMED = 4
 """Input columns that name a row at most: a table of 300 descriptors would not name anything."""
 
@@ -57,13 +59,14 @@ def percent(share: float) -> str:
     return f"{round(100 * share, 1):g}%"
 
 
-def money(amount: float) -> str:
+def money(amount: Amount) -> str:
     """An amount, in whatever prices are in.
 
-    >>> money(1250.0), money(16.4)
-    ('1,250', '16.4')
+    >>> money(1250.0), money({"days": 16.4, "money": 400.0})
+    ('1,250', '16.4 days, 400 money')
     """
-    return "∞" if amount == math.inf else f"{amount:,.6g}"
+    parts = by_unit(amount).items()
+    return ", ".join(f"{'∞' if each == math.inf else f'{each:,.6g}'} {unit}".strip() for unit, each in parts)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -49,7 +49,7 @@ class Square(FittedModel):
 
     def prospects(self, seed: int = 0, **options: object) -> Prospects:
         """What is believed of the open points."""
-        known = Known(self.rows(measured=True), self.Y[:, None], ("y",))
+        known = Known(self.rows(measured=True), ("y",))
         return Prospects(self, self.rows(), sorted(self.Y.tolist()), seed, **{"known": known, **options})
 
     def draws(self, n: int, seed: int = 99) -> torch.Tensor:

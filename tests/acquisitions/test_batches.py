@@ -14,7 +14,7 @@ from botorch.sampling import SobolQMCNormalSampler
 from mfmat.acquisitions import Acquisition, Improvement, NoisyImprovement
 from mfmat.choosing import Terms, choose
 from mfmat.errors import SchemaError
-from mfmat.prospects import Prospects
+from mfmat.prospects import Known, Prospects
 
 SAMPLER = SobolQMCNormalSampler(torch.Size([256]), seed=0)
 
@@ -138,3 +138,15 @@ def test_the_unit_of_the_values_changes_nothing(square) -> None:
 def test_without_what_was_measured_there_is_no_noisy_improvement(square, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SchemaError, match="do not hold what was measured"):
         NoisyImprovement().log_utility(square(0, n=5).prospects(known=None))
+
+
+def test_where_the_target_has_no_value_the_best_that_is_expected_is_the_bar(square) -> None:
+    model = square(0, n=20)
+    nothing = Known(model.rows()[:0], ("y",))
+    prospects, plain = model.prospects(known=nothing), model.prospects()
+    prospects._best = plain._best = None
+    for row in (model.rows()[3], model.rows()[8]):
+        found, expected = NoisyImprovement().log_utility(prospects), Improvement().log_utility(plain)
+        torch.testing.assert_close(found, expected)
+        prospects.believe(row)
+        plain.believe(row)

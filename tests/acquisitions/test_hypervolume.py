@@ -26,10 +26,14 @@ NAMES = ("strength", "ductility", "price")
 def together(square, *seeds: int, n: int = 30, scales: tuple[float, ...] = (1.0, 1.0, 1.0)) -> Prospects:
     """Prospects of independent values of the same points, in units of these sizes."""
     every = [square(seed, n=n).scaled(scale) for seed, scale in zip(seeds, scales, strict=False)]
-    values = torch.stack([model.Y for model in every], dim=-1)
-    known = Known(every[0].rows(measured=True), values, NAMES[: len(seeds)])
+    known = Known(every[0].rows(measured=True), NAMES[: len(seeds)])
     others = [model.prospects(known=None) for model in every[1:]]
     return every[0].prospects(known=known, others=others)
+
+
+def measured(prospects: Prospects) -> torch.Tensor:
+    """The values of the points that were measured, without noise."""
+    return torch.stack([each.model.Y for each in prospects.objectives], dim=-1)
 
 
 class Moments(Model):
@@ -50,8 +54,7 @@ class Moments(Model):
 
 def by_botorch(prospects: Prospects, sign: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """BoTorch's closed form on what a measurement of each pair does to the means."""
-    assert prospects.known is not None
-    front = sign * prospects.known.Y
+    front = sign * measured(prospects)
     boxes = FastNondominatedPartitioning(reference, front[(front > reference).all(dim=1)])
     acquisition = ExpectedHypervolumeImprovement(Moments(len(sign)), reference.tolist(), boxes)
     means = torch.stack([sign[i] * each.mean for i, each in enumerate(prospects.objectives)], dim=-1)
@@ -103,11 +106,10 @@ def test_with_pairs_asked_it_is_what_the_next_adds_to_them(square, monkeypatch: 
     for i in (2, 6):
         prospects.believe(prospects.candidates[i])
     found = Hypervolume(reference=REFERENCE).log_utility(prospects).exp()[:, 0]
-    volume, known, left = Volume(reference), prospects.known, [0, 1, 3, 4, 5, 7]
-    assert known is not None
+    volume, known, left = Volume(reference), measured(prospects), [0, 1, 3, 4, 5, 7]
     added = torch.zeros(len(left)).double()
     for s in range(drawn.shape[1]):
-        front = torch.cat([known.Y, drawn[[2, 6], s]])
+        front = torch.cat([known, drawn[[2, 6], s]])
         before = volume.compute(front[_good(front)])
         for place, i in enumerate(left):
             more = torch.cat([front, drawn[i, s][None]])
@@ -130,8 +132,8 @@ def test_a_batch_is_not_twice_the_same_question(square) -> None:
 
 def test_far_below_the_front_pairs_still_differ(square) -> None:
     prospects = together(square, 1, 2)
-    assert prospects.known is not None
-    prospects.known.Y.add_(30.0)
+    for each in prospects.objectives:
+        each.model.means[each.model.n :] += 30.0
     utility = Hypervolume(reference={"strength": 20.0, "ductility": 20.0}).log_utility(prospects)[:, 0]
     assert bool(torch.isfinite(utility).all())
     assert float(utility.max()) < -100
@@ -149,7 +151,7 @@ def test_the_units_change_nothing_but_the_unit_of_the_volume(square) -> None:
 def test_where_nothing_has_all_values_the_expected_front_stands_in(square) -> None:
     prospects = together(square, 1, 2)
     assert prospects.known is not None
-    prospects.known = Known(prospects.known.X[:0], prospects.known.Y[:0], prospects.known.names)
+    prospects.known = Known(prospects.known.X[:0], prospects.known.names)
     utility = Hypervolume().log_utility(prospects)
     assert bool(torch.isfinite(utility).all())
     assert "strength" in Hypervolume().meaning(0.1, prospects, "MPa")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mfmat as mf
-from mfmat.acquisitions import Thompson, UpperConfidence
+from mfmat.acquisitions import NoisyImprovement, Thompson, UpperConfidence
 from mfmat.errors import SchemaError
 
 Begin = Callable[..., mf.Campaign]
@@ -48,6 +48,13 @@ def test_the_best_pair_is_certain_and_a_spread_start_no_choice_of_a_model(tmp_pa
     certain = begin(tmp_path / "certain.db")
     certain.tell(certain.ask().assign(y=0.5))
     assert certain.probabilities().iloc[-1] == 1.0
+
+
+def test_what_was_measured_is_remembered_with_a_model_that_was_kept(tmp_path: Path, begin: Begin) -> None:
+    begin(tmp_path / "gap.db", acquisition=NoisyImprovement()).ask(1)
+    # The second ask takes the model of the first from the journal, which keeps no rows.
+    asked = mf.Campaign.open(tmp_path / "gap.db").ask(1)
+    assert "best noise-free value" in asked["reason"].iloc[0]
 
 
 def test_an_acquisition_is_kept_and_asked(tmp_path: Path, begin: Begin) -> None:

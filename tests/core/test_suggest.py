@@ -282,6 +282,34 @@ def test_believing_pairs_is_conditioning_on_their_expected_values(recipe: mf.Lea
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize("recipe", [CHAIN, mf.MultiTask(), mf.Latent([mf.GP()])], ids=str)
+def test_knowing_values_and_imagining_outcomes_is_conditioning_by_hand(recipe: mf.Learner, problem) -> None:
+    surrogate = mf.fit(*problem(cheap=12, trusted=6), recipe)
+    prospects, pool = prospects_of(surrogate), POOL.shape[0]
+    asked, rows = every_pair(prospects)[[3, 8]], surrogate.data.X[surrogate.data.fidelity == 1][:3]
+    for row in asked:
+        prospects.believe(row)
+    inner = prospects.knowing(rows)
+    # The pool's values and measurements, and what is asked or known, in one covariance.
+    every = torch.cat([prospects.candidates, every_pair(prospects), asked, rows])
+    flags = torch.tensor([False] * pool + [True] * (2 * pool + 2) + [False] * 3)
+    with torch.no_grad():
+        mean, C = (part.double() for part in surrogate.model.joint(every, flags))
+    told = torch.arange(3 * pool, len(every))
+    explained = C[:, told] @ torch.linalg.solve(C[told][:, told], C[told])
+    scale, left = float(C.diagonal().max()), C - explained
+    near = {"rtol": 1e-3, "atol": 1e-4 * scale}
+    np.testing.assert_allclose(inner.variance, left.diagonal()[:pool], **near)
+    np.testing.assert_allclose(inner.measured.flatten(), left.diagonal()[pool : 3 * pool], **near)
+    shared = left[torch.arange(pool)[:, None], torch.arange(pool, 3 * pool).reshape(pool, 2)]
+    np.testing.assert_allclose(inner.shared, shared, **near)
+    # One unit of each outcome at a time: what the means move by together is what was explained.
+    moved, known = inner.imagine(rows, torch.eye(len(inner.asked)).double())
+    moved, known = moved - mean[:pool, None], known - mean[-3:, None]
+    np.testing.assert_allclose(moved @ moved.mT, explained[:pool, :pool], **near)
+    np.testing.assert_allclose(moved @ known.mT, C[:pool, -3:], rtol=1e-3, atol=3e-3 * scale)
+
+
 # Pending pairs, budgets, chances, draws.
 
 
