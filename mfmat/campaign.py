@@ -21,6 +21,7 @@ from mfmat.errors import SchemaError, TableError
 from mfmat.frames import text_digest, write_frame
 from mfmat.journal import Entry, Event, Head, Journal, now
 from mfmat.learner import Learner
+from mfmat.ledger import reading
 from mfmat.records import Records, Settings, check_amount
 from mfmat.schema import Schema
 from mfmat.status import Status, Told
@@ -198,7 +199,8 @@ class Campaign:
         table told twice, or a file that grows from week to week, records each value once.
 
         Args:
-            table: an asked table with the value column filled in (and that of the known noise, where there is one).
+            table: an asked table with the value column filled in (and that of the known noise, where there is one);
+                `"<0.5"` for a value below 0.5, where the schema has a column `censored`.
             again: record also values equal to what was told before: they were measured again.
 
         Returns:
@@ -333,7 +335,7 @@ class Campaign:
         """Every event: one row each, in order."""
         with self._journal.reading() as log:
             events = log.events()
-        names = ("value", "noise", "cost", "score", "probability", "reason", "origin", "why")
+        names = ("value", "noise", "censored", "cost", "score", "probability", "reason", "origin", "why")
         rows = [
             [e.time, e.kind, e.round, e.candidate, e.source, *(e.facts.get(name) for name in names)] for e in events
         ]
@@ -367,9 +369,7 @@ class Campaign:
 
 def _says(values: Sequence[Event], answer: Entry) -> bool:
     """Whether this correction is what counts already."""
-    return [(e.facts["value"], e.facts.get("noise")) for e in values] == [
-        (answer.facts["value"], answer.facts.get("noise"))
-    ]
+    return [reading(event) for event in values] == [reading(answer)]
 
 
 def _refuse(entries: Sequence[Entry], what: str, fix: str) -> None:

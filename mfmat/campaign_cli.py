@@ -9,6 +9,7 @@ import typer
 
 from mfmat.shell import (
     Categories,
+    Censored,
     Costs,
     Floor,
     Formula,
@@ -60,6 +61,7 @@ def create(
     source: Source = None,
     cost: Costs = None,
     noise: Noise = None,
+    censored: Censored = None,
     material: Material = None,
     group: Group = None,
     unit: Unit = "",
@@ -80,6 +82,7 @@ def create(
     from mfmat.campaign import Campaign
 
     options = {"value": value, "source": source, "noise": noise, "material": material, "group": group}
+    options["censored"] = censored
     schema = make_schema((formula, column, category), cost, label, **options, unit=unit, floor=floor)
     campaign = Campaign.create(
         database,

@@ -35,13 +35,13 @@ def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedMode
     columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
     rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
     heldout = _heldout(table, schema, model)
-    target, keys = data.Y[data.fidelity == data.target], material_keys(data.X, data.material)
-    labels, provenance = schema.classes(), _provenance(table, schema, data)
+    keys, provenance = material_keys(data.X, data.material), _provenance(table, schema, data)
+    none = schema.classes() or not bool((data.fidelity == data.target).any())
     return {
         "versions": {name: version(name) for name in ("mfmat", "torch", "botorch", "gpytorch")}
         | {"python": platform.python_version()},
         "provenance": provenance,
-        "best": {"max": float(target.max()), "min": float(target.min())} if len(target) and not labels else None,
+        "best": None if none else data.best,
         "seen": {name: keys[data.fidelity == i].tolist() for i, name in enumerate(schema.sources)},
         "why": model.facts.get("why", []),
         "compared": model.facts.get("compared", []),
@@ -75,6 +75,7 @@ def _provenance(table: pd.DataFrame, schema: Schema, data: Data) -> dict[str, An
         "table_sha256": digest(table),
         "rows": {name: int((data.fidelity == i).sum()) for i, name in enumerate(schema.sources)},
         "replicates": int(data.counts.sum()) - len(data),
+        "limits": {name: int((data.bounded & (data.fidelity == i)).sum()) for i, name in enumerate(schema.sources)},
         "skipped": [str(problem) for problem in data.skipped],
     }
 
@@ -116,7 +117,7 @@ def _calibration(heldout: list[dict[str, Any]], model: FittedModel, data: Data, 
     evidence = model.evidence()
     if evidence is None or not heldout:
         return None
-    within = torch.isin(data.rows, evidence[:, 0].long())
+    within = torch.isin(data.rows, evidence[:, 0].long()) & ~data.bounded
     inside = np.mean([row["lower"] <= row["y"] <= row["upper"] for row in heldout])
     return {
         "source": data.sources[-1],

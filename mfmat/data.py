@@ -42,6 +42,8 @@ class Data:
         classes: of each fidelity whose values are labels, the names that its Y (0, 1, ...) stands for.
         floor: the smallest value that the target can have and often has exactly; None where nothing is said.
         metadata: the column of X that each feature which no learner sees has, by name.
+        censored: n, -1 where Y is only a limit that the value lies below, 1 where it lies above, else 0; None: it is
+            the value everywhere.
     """
 
     X: Tensor
@@ -60,6 +62,7 @@ class Data:
     classes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     floor: float | None = None
     metadata: Mapping[str, int] = field(default_factory=dict)
+    censored: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -74,11 +77,37 @@ class Data:
         """Each row's fidelity (n)."""
         return self.X[:, -1].long()
 
+    @property
+    def bounded(self) -> Flags:
+        """Where only a limit of the value is known (n)."""
+        return torch.zeros(len(self), dtype=torch.bool) if self.censored is None else self.censored != 0
+
+    @property
+    def best(self) -> dict[str, float | None]:
+        """The largest and the smallest known value of the target, `"max"` and `"min"`; None where nothing says.
+
+        A value above its limit is at least as large, and says nothing of how small values can be.
+        """
+        y, at_target = self.Y[:, 0], self.fidelity == self.target
+        signs = torch.zeros(len(self)) if self.censored is None else self.censored
+        large, small = y[at_target & (signs >= 0)], y[at_target & (signs <= 0)]
+        return {"max": float(large.max()) if len(large) else None, "min": float(small.min()) if len(small) else None}
+
+    def compounds(self, fidelity: int | None = None) -> int:
+        """How many compounds have a value, not just a limit, of a source (the target unless given)."""
+        mine = self.fidelity == (self.target if fidelity is None else fidelity)
+        return len(self.groups[mine & ~self.bounded].unique())
+
+    def scored(self, folds: Sequence[Tensor]) -> list[Tensor]:
+        """Of rows that are held out those that have a value to be compared with; a limit is none."""
+        bounded = self.bounded
+        return [fold[~bounded[fold]] for fold in folds]
+
     def take(self, rows: Tensor) -> Data:
         """The rows at these positions, or where a mask is True."""
         names = ("X", "Y", "Yvar", "known", "groups", "rows", "counts")
-        trend = None if self.trend is None else self.trend[rows]
-        return replace(self, **{name: getattr(self, name)[rows] for name in names}, trend=trend)
+        some = {name: each[rows] for name in ("trend", "censored") if (each := getattr(self, name)) is not None}
+        return replace(self, **{name: getattr(self, name)[rows] for name in names}, **some)
 
     def without(self, rows: Tensor) -> Data:
         """All rows but those at these positions."""
@@ -99,7 +128,7 @@ class Data:
         return replace(self.take(self.fidelity == fidelity), anchor=self.anchor or self._pooled())
 
     def revalue(self, where: Flags, values: Tensor, classes: Mapping[int, tuple[str, ...]]) -> Data:
-        """The same rows, the flagged ones with other values (n); noise, anchor, trend and floor of the old go."""
+        """The same rows, the flagged ones with other values (n); what else was known of the old ones goes."""
         return replace(
             self,
             Y=torch.where(where, values, self.Y[:, 0])[:, None],
@@ -109,6 +138,7 @@ class Data:
             anchor=None,
             trend=None,
             floor=None,
+            censored=None if self.censored is None else torch.where(where, 0, self.censored),
         )
 
     def labels(self) -> tuple[str, ...] | None:
@@ -130,9 +160,12 @@ class Data:
     def split(self, folds: int, seed: int, fidelity: int | None = None) -> list[Tensor]:
         """Positions of the rows of one source, the target unless named, to hold out in each fold.
 
-        A group is never divided; with fewer groups than folds there is one fold a group.
+        A group is never divided; with fewer groups than folds there is one fold a group. One of which only limits are
+        known is held out nowhere: it could not be compared with anything.
         """
-        target = torch.nonzero(self.fidelity == (self.target if fidelity is None else fidelity)).flatten()
+        mine = self.fidelity == (self.target if fidelity is None else fidelity)
+        valued = torch.isin(self.groups, self.groups[mine & ~self.bounded])
+        target = torch.nonzero(mine & valued).flatten()
         groups, member = torch.unique(self.groups[target], return_inverse=True)
         order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
         fold = order.argsort()[member] % min(folds, max(len(groups), 1))
@@ -143,7 +176,8 @@ class Data:
 
         Many are 5% of them, and two at least.
         """
-        target = self.Y[self.fidelity == (self.target if fidelity is None else fidelity), 0]
+        mine = self.fidelity == (self.target if fidelity is None else fidelity)
+        target = self.Y[mine & ~self.bounded, 0]
         values, counts = target.unique(return_counts=True)
         often: Tensor = values[counts >= max(2.0, OFTEN * len(target))]
         return often

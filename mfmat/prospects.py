@@ -32,8 +32,8 @@ class Prospects:
     Args:
         model: fitted; its `joint` is asked.
         candidates: n x (d+1), at the target.
-        best: the best values measured in the target, by `"max"` and `"min"`; None where nothing was: the best that is
-            expected in the pool stands in.
+        best: the best values measured in the target, by `"max"` and `"min"`; None where nothing was, all or one of
+            them: the best that is expected in the pool stands in.
         seed: of whatever an acquisition draws.
         reference: further candidates, after the others, that stand for the whole pool where these are a part of it
             (r x (d+1)); n counts them, too.
@@ -49,7 +49,7 @@ class Prospects:
         self,
         model: FittedModel,
         candidates: Tensor,
-        best: Mapping[str, float] | None,
+        best: Mapping[str, float | None] | None,
         seed: int = 0,
         reference: Tensor | None = None,
     ) -> None:
@@ -79,8 +79,9 @@ class Prospects:
 
     def best(self, maximize: bool) -> float:
         """The best value measured in the target, never in a cheaper source."""
-        if self._best is not None:
-            return self._best["max" if maximize else "min"]
+        known = self._best["max" if maximize else "min"] if self._best else None
+        if known is not None:
+            return known
         return float(self.mean.max() if maximize else self.mean.min())
 
     def believe(self, row: Tensor) -> None:

@@ -28,7 +28,8 @@ from mfmat.learner import FittedModel, Learner
 from mfmat.pool import Pool
 from mfmat.progress import track
 from mfmat.prospects import Prospects
-from mfmat.schema import OnError, Schema, warn_skipped
+from mfmat.schema import Schema
+from mfmat.skipping import OnError, warn_skipped
 
 LEAST, EACH = 1000, 50
 """Candidates kept for each source: so many at least, and so many for each pair wanted."""
@@ -53,7 +54,7 @@ class Question:
 
     schema: Schema
     acquisition: Acquisition
-    best: Mapping[str, float] | None
+    best: Mapping[str, float | None] | None
     asked: Tensor
     budget: float = math.inf
     seed: int = 0

@@ -42,6 +42,7 @@ Source = Annotated[str | None, typer.Option(help="Column naming where a value ca
 Costs = Annotated[list[str] | None, typer.Option(help="SOURCE=PRICE, in order of trust, the target last.")]
 Noise = Annotated[str | None, typer.Option(help="Column of known standard deviations.")]
 Material = Annotated[str | None, typer.Option(help="Column naming the material.")]
+Censored = Annotated[str | None, typer.Option(help="Column of < and >, where a value is only a limit.")]
 Group = Annotated[str | None, typer.Option(help="Column naming what a split must not divide.")]
 Saved = Annotated[Path, typer.Argument(help="A surrogate saved by `mfmat fit`.")]
 Skip = Annotated[OnError, typer.Option(help="Rows that cannot be read: an error that names them, or left out.")]

@@ -18,8 +18,8 @@ from mfmat.data import material_keys
 from mfmat.errors import SchemaError, check_choice
 from mfmat.pool import Pool
 from mfmat.prospects import Prospects
-from mfmat.schema import OnError
 from mfmat.shards import EACH, LEAST, Question, Shortlist, shorten
+from mfmat.skipping import OnError
 from mfmat.surrogate import Surrogate
 
 LEVEL = 0.9
@@ -119,7 +119,9 @@ def suggest(
         shorten(_in_chunks(pool), question, few, fitted, chance=chance, executor=executor)
         if few.table.empty:
             return _table(surrogate, few.table, [], [])
-        pool, reference, best = few.table, few.reference, best or {"max": few.means[0], "min": few.means[1]}
+        pool, reference = few.table, few.reference
+        measured = {end: value for end, value in (best or {}).items() if value is not None}
+        best = {"max": few.means[0], "min": few.means[1], **measured}
         chance = None if chance is None else chance.iloc[few.positions]
     known = pool if isinstance(pool, Pool) else Pool.read(schema, pool, on_error=on_error)
     terms = Terms(

@@ -126,6 +126,22 @@ class GPModel(FittedModel):
             self.field.learn(self.train_X[rows, :-1], errors, doubts, learned)
             descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps)
 
+    def covariance_of_rows(self, extra: Tensor) -> Covariance:
+        """That of the measured values (n x n), with this known noise (n) beside what was learned."""
+        x, every = self.train_X[:, :-1], torch.arange(len(self.train_X))
+        return self.kernel.forward(x, x) + torch.diag(self._noise_of(every) - self.extra + extra)
+
+    def restate(self, values: Tensor, extra: Tensor) -> None:
+        """Take these as the values of the rows (n, standardised), with this known noise (n)."""
+        self.residuals.copy_(values)
+        self.extra.copy_(extra)
+        self._rows = None
+
+    def told(self) -> Tensor | None:
+        """See `FittedModel.told`."""
+        source = self.train_X[:, -1].long()
+        return self.centre[source] + self.scale[source] * self.residuals
+
     def hyperparameters(self) -> dict[str, Tensor]:
         """What is learned by marginal likelihood, by name."""
         return {name: p for name, p in self.named_parameters() if p.numel() and p.requires_grad}

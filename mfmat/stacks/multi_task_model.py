@@ -115,6 +115,19 @@ class MultiTaskModel(FittedModel):
         self.requires_grad_(False)
         self._rows = None
 
+    def covariance_of_rows(self, extra: Tensor) -> Covariance:
+        """That of the measured values (n x n), with this known noise (n) beside what was learned."""
+        rows = self.coregion.seat(self.train_X)
+        noise = self._noise_of(torch.arange(len(self.train_X))) - self.extra + extra
+        covariance: Tensor = self.coregion(rows, rows) + torch.diag(noise)
+        return covariance
+
+    def restate(self, values: Tensor, extra: Tensor) -> None:
+        """Take these as the values of the rows (n, standardised), with this known noise (n)."""
+        self.residuals.copy_(values)
+        self.extra.copy_(extra)
+        self._rows = None
+
     def loss(self, rows: Codes, trend: Tensor | None = None) -> Closure:
         """The negative logarithm of marginal likelihood times prior on these rows, as a function of no arguments."""
         X, y = self.train_X[rows], self.residuals[rows]
