@@ -228,7 +228,7 @@ class Catalogue:
         answers = []
         for place in np.flatnonzero(filled).tolist():
             known: dict[str, Any] = {} if np.isnan(noise[place]) else {"noise": float(noise[place])}
-            known |= {"censored": "<>"[signs[place] > 0]} if signs[place] else {}
+            known |= {"censored": "<" if signs[place] < 0 else ">"} if signs[place] else {}
             facts = {**entries[place].facts, "value": values[place], **known}
             answers.append(replace(entries[place], facts=facts))
         return answers, [entry for entry, full in zip(entries, filled, strict=True) if not full]

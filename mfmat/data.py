@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from mfmat.errors import FitError, Problem
+from mfmat.posteriors import squeeze
 from mfmat.types import Codes, Flags, Rows
 
 OFTEN = 0.05
 """Share of the target's rows that agree exactly where a value counts as an atom."""
+STEPS = 30
+"""Of expectation and maximisation, for the scale of values of which some are limits."""
 FEW = 16
 """Rows of a batch up to which one material in several sources is looked for: it is asked once."""
 
@@ -186,18 +189,40 @@ class Data:
         r"""Mean and spread of each source, shrunk towards the anchor where rows are few.
 
         $s^2 = (\nu s_0^2 + \sum_i (y_i - \bar y)^2) / (\nu + n - 1)$ with $\nu = 3$ up to 30 rows, so
-        that two rows that happen to agree do not promise a narrow interval; beyond, $\nu = 0$.
+        that two rows that happen to agree do not promise a narrow interval; beyond, $\nu = 0$. Where some are limits,
+        mean and spread are those of the Gaussian that makes values and limits most probable.
         """
         anchor = self.anchor or self._pooled()
-        return [_standard(self.Y[self.fidelity == s, 0], anchor) for s in range(len(self.sources))]
+        return [_standard(self._at_large(self.fidelity == s), anchor) for s in range(len(self.sources))]
 
     def _pooled(self) -> tuple[float, float]:
-        values = self.Y[:, 0]
+        values = self._at_large(torch.ones(len(self), dtype=torch.bool))
         if not len(values):
             return 0.0, 1.0
         centre = float(values.mean())
-        spread = max(_spread(self.Y[self.fidelity == s, 0]) for s in self.fidelity.unique())
+        spread = max(_spread(self._at_large(self.fidelity == s)) for s in self.fidelity.unique())
         return centre, spread or _spread(values) or abs(centre) or 1.0
+
+    def _at_large(self, mine: Flags) -> Tensor:
+        """The values of these rows, with the mean and the spread of what the limits among them stand for.
+
+        By expectation and maximisation (Dempster et al. 1977), as far as some steps take it: limits alone have no end.
+        """
+        values, limits = self.Y[mine & ~self.bounded, 0], mine & self.bounded
+        if self.censored is None or not bool(limits.any()) or not len(values):
+            return self.Y[mine, 0]
+        bounds, signs = self.Y[limits, 0], self.censored[limits].to(self.Y)
+        filled = self.Y[mine, 0]
+        centre, variance = filled.mean(), filled.var(correction=0)
+        if float(variance) <= 0:
+            return filled
+        for _ in range(STEPS):
+            cut = squeeze(centre.expand(len(bounds)), variance.expand(len(bounds)), bounds, signs)
+            filled = torch.cat([values, cut.mean])
+            centre = filled.mean()
+            variance = ((filled - centre).square().sum() + cut.variance.sum()) / len(filled)
+        spread = filled.std(correction=0)
+        return centre + (filled - centre) * (variance.sqrt() / spread if float(spread) > 0 else 1.0)
 
 
 def _spread(values: Tensor) -> float:

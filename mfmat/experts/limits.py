@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mfmat.data import Data
 from mfmat.descent import few_threads
+from mfmat.learner import FittedModel
 from mfmat.posteriors import Truncated, root, truncate
-from mfmat.types import Covariance, Flags
+from mfmat.types import Covariance
 
-ROUNDS = 4
+ROUNDS = 3
 """Times that hyperparameters are learned at most, and what the limits tell after each."""
 SETTLED = 0.02
 """Change of the bounded values, in standard deviations of their source, below which another round is not worth it."""
 
 
-class Process(Protocol):
-    """A Gaussian process that keeps its rows, standardised for each source."""
+class RowProcess(FittedModel):
+    """A Gaussian process that keeps its rows, values standardised for each source, so that limits can be among them."""
 
+    train_X: Tensor
+    residuals: Tensor
+    extra: Tensor
     centre: Tensor
     scale: Tensor
-    residuals: Tensor
+    _rows: Any
 
+    @abstractmethod
     def covariance_of_rows(self, extra: Tensor) -> Covariance:
-        """That of the measured values (n x n), with this known noise (n) beside what was learned."""
+        """That of the measured values (n x n, standardised), with this known noise (n) beside what was learned."""
 
     def restate(self, values: Tensor, extra: Tensor) -> None:
-        """Take these as the values of the rows (n), with this known noise (n)."""
+        """Take these as the values of the rows (n, standardised), with this known noise (n)."""
+        self.residuals.copy_(values)
+        self.extra.copy_(extra)
+        self._rows = None
+
+    def told(self) -> Tensor | None:
+        """See `FittedModel.told`."""
+        source = self.train_X[:, -1].long()
+        return self.centre[source] + self.scale[source] * self.residuals
 
 
-def learn_within(model: Process, data: Data, learn: Callable[[], None]) -> None:
+def learn_within(model: RowProcess, data: Data, learn: Callable[[], None]) -> None:
     r"""Learn hyperparameters where some rows are limits (the Tobit likelihood).
 
     A limit c on the measured value $y_i = f(x_i) + \epsilon_i$ has the likelihood $P(y_i < c)$ or $P(y_i > c)$. Given
@@ -52,7 +66,7 @@ def learn_within(model: Process, data: Data, learn: Callable[[], None]) -> None:
         before = now
 
 
-def stand_for(model: Process, data: Data) -> Truncated | None:
+def stand_for(model: RowProcess, data: Data) -> Truncated | None:
     """Make measurements of the limits, under the hyperparameters as they are; None where there is no limit.
 
     Returns what the limits tell, standardised: b values in the order of the rows.
@@ -69,7 +83,7 @@ def stand_for(model: Process, data: Data) -> Truncated | None:
     return told
 
 
-def _condition(K: Covariance, values: Tensor, at: Flags) -> tuple[Tensor, Covariance]:
+def _condition(K: Tensor, values: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance of the flagged rows (b of n), given the values of the others."""
     factor = root(K[~at][:, ~at])
     reach = torch.linalg.solve_triangular(factor, K[~at][:, at], upper=False)

@@ -13,9 +13,10 @@ from torch import Tensor
 from mfmat.data import Data, find_distinct
 from mfmat.descent import descend, few_threads
 from mfmat.experts.input_noise import InputNoise
+from mfmat.experts.limits import RowProcess
 from mfmat.kernel_families import Placed
 from mfmat.kernels import Families, ViewKernel
-from mfmat.learner import Facts, FittedModel
+from mfmat.learner import Facts
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
 
@@ -66,7 +67,7 @@ Closure = Callable[[], tuple[Tensor, list[Tensor]]]
 """A loss at the present parameters, and its slope along each of them."""
 
 
-class GPModel(FittedModel):
+class GPModel(RowProcess):
     """A fitted Gaussian process: its kernel, its noise, and the rows that it is conditioned on.
 
     Args:
@@ -76,12 +77,7 @@ class GPModel(FittedModel):
         field: rows that input-dependent noise is learned from; 0 for noise that is the same everywhere.
     """
 
-    train_X: Tensor
-    residuals: Tensor
-    extra: Tensor
     known: Tensor
-    centre: Tensor
-    scale: Tensor
     typical: Tensor
 
     def __init__(self, facts: Facts, families: Families, ard: bool = False, field: int = 0) -> None:
@@ -127,20 +123,9 @@ class GPModel(FittedModel):
             descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps)
 
     def covariance_of_rows(self, extra: Tensor) -> Covariance:
-        """That of the measured values (n x n), with this known noise (n) beside what was learned."""
+        """See `RowProcess.covariance_of_rows`."""
         x, every = self.train_X[:, :-1], torch.arange(len(self.train_X))
         return self.kernel.forward(x, x) + torch.diag(self._noise_of(every) - self.extra + extra)
-
-    def restate(self, values: Tensor, extra: Tensor) -> None:
-        """Take these as the values of the rows (n, standardised), with this known noise (n)."""
-        self.residuals.copy_(values)
-        self.extra.copy_(extra)
-        self._rows = None
-
-    def told(self) -> Tensor | None:
-        """See `FittedModel.told`."""
-        source = self.train_X[:, -1].long()
-        return self.centre[source] + self.scale[source] * self.residuals
 
     def hyperparameters(self) -> dict[str, Tensor]:
         """What is learned by marginal likelihood, by name."""
