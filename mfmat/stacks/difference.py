@@ -142,7 +142,8 @@ class Difference(LevelledLearner, kind="difference"):
         below, latent = handed
         y, surprise = rows.Y[:, 0], below.surprise
         H = design(below.predicted, surprise, 0.0, basis)
-        inverse = torch.cat([H, rows.Y], dim=1) / scales[1] ** 2
+        # Before a member says what limits stand for, values alone speak.
+        inverse = torch.cat([H, rows.Y], dim=1) * ~rows.bounded[:, None] / scales[1] ** 2
         # What is smooth in the source below is not held against the correction before the slope is known.
         trend = H[:, 1:3] * (PRIOR_SPREAD * scales[1] / scales[0])
         for _ in range(self.rounds):

@@ -19,11 +19,13 @@ SCHEMA = mf.Schema(mf.Columns("x"), value="y", source="s", costs={"cheap": 1, "e
 def planted(seed: int, where: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Two sources, the lower half of one below its limit, and new values of the trusted one."""
     rng = np.random.default_rng(seed)
-    x = rng.uniform(0, 1, 130)
-    s = np.array(["cheap"] * 40 + ["exp"] * 90)
-    y = np.where(s == "exp", 1.5 * np.sin(6 * x) + x, np.sin(6 * x)) + 0.05 * rng.normal(size=130)
+    x = rng.uniform(0, 3, 160)
+    factor = np.linalg.cholesky(np.exp(-0.5 * ((x[:, None] - x) / 0.2) ** 2) + 1e-8 * np.eye(160))
+    low, difference = (factor @ rng.normal(size=(160, 2))).T
+    s = np.array(["cheap"] * 60 + ["exp"] * 100)
+    y = np.where(s == "exp", 1.3 * low + 0.7 * difference, low) + 0.1 * rng.normal(size=160)
     table = pd.DataFrame({"x": x, "y": y, "s": s, "sign": None})
-    seen, new = table.iloc[:70].copy(), table.iloc[70:]
+    seen, new = table.iloc[:100].copy(), table.iloc[100:]
     limit = seen.loc[seen["s"] == where, "y"].median()
     below = (seen["s"] == where) & (seen["y"] < limit)
     seen.loc[below, "sign"] = "<"
@@ -47,10 +49,14 @@ RECIPES = {
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_better_than_left_out_and_than_taken_for_values(name: str) -> None:
-    table, new = planted(0, "exp")
-    with_limits = error(table, new, RECIPES[name])
-    assert with_limits < 0.9 * error(table[table["sign"].isna()], new, RECIPES[name])
-    assert with_limits < 0.9 * error(table.assign(sign=None), new, RECIPES[name])
+    problems = [planted(seed, "exp") for seed in range(3)]
+    tables = [(table, table[table["sign"].isna()], table.assign(sign=None)) for table, _ in problems]
+    errors = [
+        [error(each, new, RECIPES[name]) for each in three] for three, (_, new) in zip(tables, problems, strict=True)
+    ]
+    taken, left_out, as_values = np.mean(errors, axis=0)
+    assert taken < 0.9 * left_out
+    assert taken < 0.9 * as_values
 
 
 @pytest.mark.parametrize("name", ["Difference", "Latent", "MultiTask"])
@@ -76,14 +82,14 @@ def test_the_slope_is_learned_from_what_limits_stand_for() -> None:
     slopes = [
         RECIPES["Difference"].fit(SCHEMA.data(each)).levels[1].link.slope for each in (table, table.assign(sign=None))
     ]
-    assert abs(slopes[0] - 1.5) < 0.5 * abs(slopes[1] - 1.5)
-    with pytest.raises(FitError, match=r"15 limits in place of values.*GP members"):
+    assert abs(slopes[0] - 1.3) < 0.5 * abs(slopes[1] - 1.3)
+    with pytest.raises(FitError, match=r"20 limits in place of values.*GP members"):
         mf.Difference([mf.GP(), mf.Imputed(mf.Forest(trees=5))]).fit(SCHEMA.data(table))
 
 
 def test_many_rows_of_a_multi_task_process_refuse_them() -> None:
     table, _ = planted(0, "exp")
-    with pytest.raises(FitError, match=r"15 limits among 70 rows.*at most 50"):
+    with pytest.raises(FitError, match=r"20 limits among 100 rows.*at most 50"):
         mf.MultiTask(mf.GP(limit=50)).fit(SCHEMA.data(table))
 
 
@@ -94,8 +100,9 @@ def test_a_hurdle_refuses_what_may_be_at_its_floor_and_takes_what_is_above() -> 
     model = mf.Hurdle(mf.GP()).fit(SCHEMA.data(above))
     assert model.floor == 0
     last = torch.tensor([[[1.0, 1.0]]]).double()
-    assert float(model.chance(last)) < 0.3
-    assert float(model.posterior(last).mean) > 1.5
+    with torch.no_grad():
+        assert float(model.chance(last)) < 0.3
+        assert float(model.posterior(last).mean) > 1.5
     with pytest.raises(FitError, match="1 values of 'exp' below a limit, with a floor"):
         mf.Hurdle(mf.GP()).fit(SCHEMA.data(pd.concat([table, table.tail(1).assign(x=0.71, y=0.5, sign="<")])))
 
@@ -115,15 +122,16 @@ def test_imputed_values_lie_within_their_limits_and_others_stay() -> None:
 
 def test_imputed_values_scatter_as_measured_ones_do() -> None:
     """Around the true function, on average over draws: neither all at its mean nor wider than the noise."""
-    rng = np.random.default_rng(0)
-    x = rng.uniform(0, 1, 300)
-    y = x + 0.3 * rng.normal(size=300)
-    table = pd.DataFrame({"x": x, "y": np.maximum(y, 0.5), "s": "exp", "sign": np.where(y < 0.5, "<", None)})
-    data = SCHEMA.data(table)
-    drawn = mf.Imputed(mf.GP()).impute(data).Y[:, 0].numpy()
-    left = drawn - data.X[:, 0].numpy()
-    assert np.std(left) == pytest.approx(0.3, rel=0.12)
-    assert abs(left.mean()) < 0.05
+    rng, left = np.random.default_rng(0), []
+    for _ in range(4):
+        x = rng.uniform(0, 1, 300)
+        y = x + 0.3 * rng.normal(size=300)
+        table = pd.DataFrame({"x": x, "y": np.maximum(y, 0.5), "s": "exp", "sign": np.where(y < 0.5, "<", None)})
+        data = SCHEMA.data(table)
+        drawn = mf.Imputed(mf.GP()).impute(data).Y[:, 0].numpy()
+        left.append(drawn - data.X[:, 0].numpy())
+    assert np.std(left) == pytest.approx(0.3, rel=0.08)
+    assert abs(np.mean(left)) < 0.03
 
 
 def test_imputed_says_what_its_member_says(tmp_path: Any) -> None:
