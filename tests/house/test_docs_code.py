@@ -27,6 +27,7 @@ PAGES = [
     "docs/quickstart.md",
     "docs/bad-input.md",
     "docs/labels.md",
+    "docs/limits.md",
     "docs/calibration.md",
     "docs/backtest.md",
     "docs/campaigns.md",

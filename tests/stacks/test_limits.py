@@ -49,7 +49,7 @@ RECIPES = {
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_better_than_left_out_and_than_taken_for_values(name: str) -> None:
-    problems = [planted(seed, "exp") for seed in range(3)]
+    problems = [planted(seed, "exp") for seed in range(2)]
     tables = [(table, table[table["sign"].isna()], table.assign(sign=None)) for table, _ in problems]
     errors = [
         [error(each, new, RECIPES[name]) for each in three] for three, (_, new) in zip(tables, problems, strict=True)
@@ -61,9 +61,13 @@ def test_better_than_left_out_and_than_taken_for_values(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Difference", "Latent", "MultiTask"])
 def test_limits_of_a_cheap_source_help_as_well(name: str) -> None:
-    table, new = planted(1, "cheap")
-    table = table.drop(table.index[table["s"] == "exp"][4:])
-    assert error(table, new, RECIPES[name]) < error(table.assign(sign=None), new, RECIPES[name])
+    errors = []
+    for seed in range(3):
+        table, new = planted(seed, "cheap")
+        table = table.drop(table.index[table["s"] == "exp"][15:])
+        errors.append([error(each, new, RECIPES[name]) for each in (table, table.assign(sign=None))])
+    taken, as_values = np.mean(errors, axis=0)
+    assert taken < as_values
 
 
 def test_a_limit_is_never_handed_on_as_a_value() -> None:
