@@ -30,6 +30,7 @@ _public = {
     "GP": "mfmat.experts",
     "Groups": "mfmat.features",
     "Hurdle": "mfmat.stacks",
+    "Imputed": "mfmat.stacks",
     "Latent": "mfmat.stacks",
     "Learner": "mfmat.learner",
     "LocalGate": "mfmat.gates",

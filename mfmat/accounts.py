@@ -12,7 +12,7 @@ from mfmat.durations import summarise
 from mfmat.journal import Event, Log
 from mfmat.records import Records
 
-SAID = ("value", "noise", "cost", "setup", "score", "probability", "reason", "origin", "why")
+SAID = ("value", "noise", "censored", "cost", "setup", "score", "probability", "reason", "origin", "why")
 """Facts of events that are columns of the history."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mfmat.cells import is_missing
+from mfmat.cells import is_missing, make_problem
 from mfmat.costs import cost_column
 from mfmat.data import material_keys
 from mfmat.durations import DURATION, find_bad
@@ -97,7 +97,8 @@ class Catalogue:
         if pool.empty:
             raise TableError("an empty pool", expected="at least one candidate", fix="check the filter before it")
         check_columns(pool, self.columns, "a pool")
-        if taken := [name for name in (self.schema.value, self.source_column, *self.computed) if name in pool.columns]:
+        meant = (self.schema.value, self.schema.censored, self.source_column, *self.computed)
+        if taken := [name for name in meant if name in pool.columns]:
             raise TableError(
                 f"a pool with the column {taken[0]!r}, which an asked table gives a meaning of its own",
                 expected=f"a pool without {', '.join(map(repr, taken))}",
@@ -206,7 +207,7 @@ class Catalogue:
         problems = problems or ([] if DURATION in self.pool else find_bad(table))
         if problems:
             raise TableError.of(problems)
-        left_out = {*self.computed, self.schema.value, self.schema.noise, self.source_column}
+        left_out = {*self.computed, self.schema.value, self.schema.noise, self.schema.censored, self.source_column}
         kept = [name for name in table.columns if name not in left_out]
         records = table[kept].to_dict("records")
         entries = []
@@ -232,32 +233,42 @@ class Catalogue:
                 fix="fill in what was measured; rows without a value stay pending",
             )
         entries = self.read_pairs(table, kind)
-        values, noise = self._read_values(table, filled)
+        values, signs, noise = self._read_values(table, filled)
         answers = []
         for place in np.flatnonzero(filled).tolist():
-            known = {} if np.isnan(noise[place]) else {"noise": float(noise[place])}
+            known: dict[str, Any] = {} if np.isnan(noise[place]) else {"noise": float(noise[place])}
+            known |= {"censored": "<" if signs[place] < 0 else ">"} if signs[place] else {}
             facts = {**entries[place].facts, "value": values[place], **known}
             answers.append(replace(entries[place], facts=facts))
         return answers, [entry for entry, full in zip(entries, filled, strict=True) if not full]
 
-    def _read_values(self, table: pd.DataFrame, filled: NDArray[np.bool_]) -> tuple[list[Any], NDArray[np.float64]]:
-        """Numbers or class names (n), the known noise (n), where a value is filled in."""
+    def _read_values(
+        self, table: pd.DataFrame, filled: NDArray[np.bool_]
+    ) -> tuple[list[Any], NDArray[np.int64], NDArray[np.float64]]:
+        """Numbers or class names, which are limits, the known noise (n each), where a value is filled in."""
         schema = self.schema
         fidelity, _ = read_fidelities(table, schema.source, schema.sources)
         labels = {i for i, name in enumerate(schema.sources) if name in (schema.kinds or {})}
         classes = {i: found for i in labels if (found := schema.classes(schema.sources[i]))}
         free = np.array([i in labels - set(classes) for i in fidelity], dtype=bool)
-        numbers, problems = read_values(table[schema.value], fidelity, classes)
+        numbers, signs, problems = read_values(table, (schema.value, schema.censored), fidelity, classes)
         problems = [problem for problem in problems if filled[problem.position] and not free[problem.position]]
+        if schema.censored in table.columns:
+            alone = np.flatnonzero(~filled & (signs != 0)).tolist()
+            problems += [make_problem(table[schema.censored], i, "a sign without its limit") for i in alone]
         noise, bad = read_noise(table, schema.noise if schema.noise in table.columns else None)
         problems += [problem for problem in bad if filled[problem.position]]
         if problems:
             raise _bad(problems)
         cells = [plain(cell) for cell in table[schema.value]]
-        return [
-            str(cell) if i in labels else float(number)
-            for cell, i, number in zip(cells, fidelity, numbers, strict=True)
-        ], noise
+        return (
+            [
+                str(cell) if i in labels else float(number)
+                for cell, i, number in zip(cells, fidelity, numbers, strict=True)
+            ],
+            signs,
+            noise,
+        )
 
 
 def check_columns(table: pd.DataFrame, columns: list[str], what: str) -> None:

@@ -43,6 +43,8 @@ class Auto(Learner, kind="auto"):
     compounds nothing is held out: the first candidate, uncalibrated, with the priors' wide intervals. A target that is
     a label is fused with the other sources by `Latent`; the lowest log loss wins.
 
+    Rows of which only a limit is known are learned from, and no score: trees and networks get drawn values (`Imputed`).
+
     `model.facts["why"]` says what was chosen and on what evidence.
 
     Args:
@@ -68,7 +70,7 @@ class Auto(Learner, kind="auto"):
         data, why = self._drawn(data)
         why += describe_limit(data, self.member, self.limit)
         candidates = suggest_candidates(data, self.member, self.limit, self.seed)
-        compounds = len(data.groups[data.fidelity == data.target].unique())
+        compounds = data.compounds()
         if compounds < FEWEST:
             name, recipe = next(iter(candidates.items()))
             why.append(
@@ -137,6 +139,7 @@ class AutoModel(WrappedModel):
 def _accuracy(name: str, models: Sequence[FittedModel], folds: Sequence[Tensor], data: Data) -> dict[str, Any]:
     if data.target in data.classes:
         return {"candidate": name, "log_loss": _log_loss(models, folds, data)}
+    folds = data.scored(folds)
     said = dict(zip(COLUMNS, score(ask(models, folds, data), folds, data)[0].T, strict=True))
     return {
         "candidate": name,

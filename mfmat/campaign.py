@@ -23,6 +23,7 @@ from mfmat.errors import SchemaError, TableError
 from mfmat.frames import text_digest, write_frame
 from mfmat.journal import Entry, Event, Head, Journal, now
 from mfmat.learner import Learner
+from mfmat.ledger import reading
 from mfmat.records import Prices, Records, Settings, check_prices, compare
 from mfmat.schema import Schema
 from mfmat.status import Status, Told
@@ -211,7 +212,8 @@ class Campaign:
         table told twice, or a file that grows from week to week, records each value once.
 
         Args:
-            table: an asked table with the value column filled in (and that of the known noise, where there is one).
+            table: an asked table with the value column filled in (and that of the known noise, where there is one);
+                `"<0.5"` for a value below 0.5, where the schema has a column `censored`.
             again: record also values equal to what was told before: they were measured again.
 
         Returns:
@@ -347,10 +349,10 @@ class Campaign:
             return list_history(log.events())
 
     def course(self, level: float = 0.9) -> pd.DataFrame:
-        """Everything paid for, in order: `cost`, all `spent` by then, the `value`, and the `best` of the target so far.
+        """Everything paid for, in order, after the start (event 0): `cost`, `spent` by then, `value`, `best` so far.
 
-        The first row (event 0) is the start, the last ones are pending. `median`, `lower` and `upper` (at `level`) are
-        what the model that asked expected of the target; `inside`: whether it came true. Corrections are applied.
+        `median`, `lower`, `upper` (at `level`): what the model that asked expected of the target; `inside`: whether it
+        came true. Corrections are applied; what is pending comes last.
         """
         return retrace(self._journal, self._records, level)
 
@@ -386,9 +388,7 @@ class Campaign:
 
 def _says(values: Sequence[Event], answer: Entry) -> bool:
     """Whether this correction is what counts already."""
-    return [(e.facts["value"], e.facts.get("noise")) for e in values] == [
-        (answer.facts["value"], answer.facts.get("noise"))
-    ]
+    return [reading(event) for event in values] == [reading(answer)]
 
 
 def _refuse(entries: Sequence[Entry], what: str, fix: str) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from mfmat.shell import (
     Categories,
+    Censored,
     Costs,
     Floor,
     Formula,
@@ -66,6 +67,7 @@ def create(
     setup: Setups = None,
     prices: Annotated[Prices, typer.Option(help="As declared, or by the durations that were told.")] = Prices.DECLARED,
     noise: Noise = None,
+    censored: Censored = None,
     material: Material = None,
     group: Group = None,
     unit: Unit = "",
@@ -88,6 +90,7 @@ def create(
     from mfmat.campaign import Campaign
 
     options = {"value": value, "source": source, "noise": noise, "material": material, "group": group}
+    options["censored"] = censored
     setups = read_prices("--setup", setup)
     schema = make_schema((formula, column, category), cost, label, **options, unit=unit, floor=floor, setup=setups)
     campaign = Campaign.create(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from mfmat.data import Data
 from mfmat.experts import GP, DeepKernelGP, Ensemble, Forest
-from mfmat.learner import Learner
-from mfmat.stacks import Difference, Hurdle, Latent, Mixture, MultiTask, TargetOnly
+from mfmat.learner import Expert, Learner
+from mfmat.stacks import Difference, Hurdle, Imputed, Latent, Mixture, MultiTask, TargetOnly
 
 EXACT = 1000
 """Rows up to which an exact Gaussian process is fitted in seconds."""
@@ -40,7 +40,9 @@ class Sizes:
         above: those of them that are not at the floor.
         labels: whether the target is a label.
         narrow: whether views have several columns, and none many.
-        floored: whether the target often has its smallest value exactly, and that is the stated floor where one is.
+        floored: whether the target often has its smallest value exactly, and that is the stated floor where one is; not
+             where values lie below a limit, and so may be that or above.
+        limited: whether of some of the target's rows only a limit is known.
     """
 
     cheap: dict[str, int]
@@ -49,19 +51,24 @@ class Sizes:
     labels: bool
     narrow: bool
     floored: bool
+    limited: bool
 
 
 def measure(data: Data) -> Sizes:
     """The sizes of these data."""
     counts = {name: int((data.fidelity == i).sum()) for i, name in enumerate(data.sources)}
-    y = data.Y[data.fidelity == data.target, 0]
+    bounded, at_target = data.bounded, data.fidelity == data.target
+    y = data.Y[at_target & ~bounded, 0]
     cheap = {name: n for name, n in counts.items() if n and name != data.sources[-1]}
     lowest = float(y.min()) if len(y) else math.nan
     labels = data.target in data.classes
-    floored = not labels and lowest in data.atoms() and data.floor in (None, lowest)
+    below = data.censored is not None and bool((data.censored[at_target] < 0).any())
+    floored = not labels and lowest in data.atoms() and data.floor in (None, lowest) and not below
+    rows, limited = counts[data.sources[-1]], bool(bounded[at_target].any())
     widths = [view.stop - view.start for view in data.views.values()]
     narrow = max(widths) <= NARROW and max(widths) > 1
-    return Sizes(cheap, len(y), int((y > lowest).sum()) if floored else len(y), labels, narrow, floored)
+    above = rows - int((y == lowest).sum()) if floored else rows
+    return Sizes(cheap, rows, above, labels, narrow, floored, limited)
 
 
 def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int) -> dict[str, Learner]:
@@ -110,7 +117,10 @@ def describe_limit(data: Data, member: Learner | None, limit: int) -> list[str]:
 def _latent(data: Data, sizes: Sizes, member: Learner | None, limit: int, seed: int) -> Learner:
     if member:
         return Latent((member,), limit=limit, seed=seed)
-    below = [_below(sizes.cheap.get(name, 0), i in data.classes) for i, name in enumerate(data.sources[:-1])]
+    below = [
+        _able(_below(sizes.cheap.get(name, 0), i in data.classes), bool(data.bounded[data.fidelity == i].any()))
+        for i, name in enumerate(data.sources[:-1])
+    ]
     latent = Latent((*below, _earnest(sizes)), limit=None, seed=seed)
     return latent if sizes.target < FEW else replace(latent, draws=1)
 
@@ -127,7 +137,8 @@ def _earnest(sizes: Sizes, process: GP = GP()) -> Learner:  # noqa: B008 (a froz
         return _floored(process, sizes)
     if sizes.labels:
         return Mixture([process, Forest()]) if sizes.target <= EXACT else Forest()
-    return _floored(Mixture([process if sizes.above <= SMOOTH else Ensemble(), Forest()]), sizes)
+    members = [process if sizes.above <= SMOOTH else Ensemble(), Forest()]
+    return _floored(Mixture([_able(member, sizes.limited) for member in members]), sizes)
 
 
 def _alone(sizes: Sizes) -> Learner:
@@ -135,8 +146,14 @@ def _alone(sizes: Sizes) -> Learner:
     if sizes.target <= EXACT or sizes.labels or (sizes.floored and not sizes.cheap):
         return _earnest(sizes)
     if sizes.cheap:
-        return _floored(Forest(), sizes)
-    return Mixture([DeepKernelGP() if sizes.target <= MANY else Forest(), Ensemble()])
+        return _floored(_able(Forest(), sizes.limited), sizes)
+    members = [DeepKernelGP() if sizes.target <= MANY else Forest(), Ensemble()]
+    return Mixture([_able(member, sizes.limited) for member in members])
+
+
+def _able(member: Learner, limited: bool) -> Learner:
+    """The member where it takes limits, or need not; else one that gets values for them."""
+    return Imputed(member) if limited and not (isinstance(member, Expert) and member.takes_limits) else member
 
 
 def _floored(member: Learner, sizes: Sizes) -> Learner:

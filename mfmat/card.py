@@ -37,8 +37,8 @@ def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedMode
     columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
     rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
     heldout = _heldout(table, schema, model)
-    keys = material_keys(data.X, data.material)
-    labels, provenance = schema.classes(), _provenance(table, schema, data)
+    keys, provenance = material_keys(data.X, data.material), _provenance(table, schema, data)
+    labels = schema.classes()
     return {
         "versions": {name: version(name) for name in ("mfmat", "torch", "botorch", "gpytorch")}
         | {"python": platform.python_version()},
@@ -86,6 +86,7 @@ def _provenance(table: pd.DataFrame, schema: Schema, data: Data) -> dict[str, An
         "table_sha256": digest(table),
         "rows": {name: int((data.fidelity == i).sum()) for i, name in enumerate(schema.sources)},
         "replicates": int(data.counts.sum()) - len(data),
+        "limits": {name: int((data.bounded & (data.fidelity == i)).sum()) for i, name in enumerate(schema.sources)},
         "skipped": [str(problem) for problem in data.skipped],
     }
 
@@ -127,7 +128,7 @@ def _calibration(heldout: list[dict[str, Any]], model: FittedModel, data: Data, 
     evidence = model.evidence()
     if evidence is None or not heldout:
         return None
-    within = torch.isin(data.rows, evidence[:, 0].long())
+    within = torch.isin(data.rows, evidence[:, 0].long()) & ~data.bounded
     inside = np.mean([row["lower"] <= row["y"] <= row["upper"] for row in heldout])
     return {
         "source": data.sources[-1],

@@ -12,6 +12,7 @@ import typer
 from mfmat import backtest_cli, campaign_cli
 from mfmat.shell import (
     Categories,
+    Censored,
     Costs,
     Floor,
     Formula,
@@ -69,6 +70,7 @@ def fit(
     source: Source = None,
     cost: Costs = None,
     noise: Noise = None,
+    censored: Censored = None,
     material: Material = None,
     group: Group = None,
     unit: Unit = "",
@@ -84,6 +86,7 @@ def fit(
     from mfmat.surrogate import fit as fit_surrogate
 
     options = {"value": value, "source": source, "noise": noise, "material": material, "group": group}
+    options["censored"] = censored
     schema = make_schema((formula, column, category), cost, label, **options, unit=unit, floor=floor)
     learner = read_recipe(recipe)
     surrogate = fit_surrogate(read_table(table, schema), schema, learner, on_error=on_error.value)

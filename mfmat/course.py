@@ -19,7 +19,7 @@ from mfmat.ledger import Ledger, Pair
 from mfmat.novelty import OutsideWarning
 from mfmat.packing import unpack
 from mfmat.progress import track
-from mfmat.readings import read_noise
+from mfmat.readings import read_noise, read_values
 from mfmat.records import Records
 from mfmat.replicates import merge
 from mfmat.surrogate import Surrogate
@@ -97,7 +97,8 @@ def _purchases(events: Sequence[Event], ledger: Ledger) -> list[Purchase]:
 def _row(purchase: Purchase, bills: Bills, rates: Mapping[str, float]) -> dict[str, Any]:
     event, ask = purchase.event, purchase.ask
     _, paid = bills[ask.id if ask else event.id]
-    label = purchase.reading and isinstance(purchase.reading.facts["value"], str)
+    facts = purchase.reading.facts if purchase.reading else {}
+    number = purchase.reading and not isinstance(facts["value"], str) and "censored" not in facts
     return {
         "time": event.time,
         "state": purchase.state,
@@ -105,8 +106,8 @@ def _row(purchase: Purchase, bills: Bills, rates: Mapping[str, float]) -> dict[s
         "candidate": event.candidate,
         "source": event.source,
         "cost": math.fsum(rates[unit] * each for unit, each in paid.items()),
-        # The class of a label is no number; the history has it.
-        "value": purchase.reading.facts["value"] if purchase.reading and not label else None,
+        # The class of a label is no number, nor is a limit the value; the history has them.
+        "value": facts["value"] if number else None,
         "score": ask.facts["score"] if ask else None,
         "reason": ask.facts["reason"] if ask else "",
         "why": (purchase.reading or event).facts.get("why", ""),
@@ -185,8 +186,13 @@ def _target_values(records: Records, ledger: Ledger) -> tuple[list[Reading], dic
         return [], {}
     mine = seen.iloc[places]
     X, _ = records.catalogue.settle(seen).encode(mine)
-    keys = material_keys(X[:, 0], schema.material_column).tolist()
-    noise = read_noise(mine, schema.noise)[0].tolist()
-    readings = list(zip(keys, mine[schema.value].astype(float).tolist(), noise, strict=True))
-    pairs = list(zip(places.tolist(), readings, strict=True))
+    keys = material_keys(X[:, 0], schema.material_column).numpy()
+    fidelity = np.full(len(mine), len(schema.sources) - 1)
+    values, signs, _ = read_values(mine, (schema.value, schema.censored), fidelity, {})
+    # A limit says how good a value is at least, or nothing of that; it is no replicate of anything.
+    keys = np.where(signs == 0, keys, -1 - np.arange(len(keys)))
+    good = signs * (1 if records.settings.goal == "max" else -1) >= 0
+    noise = read_noise(mine, schema.noise)[0]
+    readings = list(zip(keys.tolist(), values.tolist(), noise.tolist(), strict=True))
+    pairs = [(place, each) for place, each, says in zip(places.tolist(), readings, good, strict=True) if says]
     return [each for i, each in pairs if i < start], {events[i]: each for i, each in pairs if i >= start}

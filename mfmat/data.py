@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from mfmat.errors import FitError, Problem
+from mfmat.posteriors import squeeze
 from mfmat.types import Codes, Flags, Rows
 
 OFTEN = 0.05
 """Share of the target's rows that agree exactly where a value counts as an atom."""
+STEPS = 30
+"""Of expectation and maximisation, for the scale of values of which some are limits."""
 FEW = 16
 """Rows of a batch up to which one material in several sources is looked for: it is asked once."""
 
@@ -42,6 +45,8 @@ class Data:
         classes: of each fidelity whose values are labels, the names that its Y (0, 1, ...) stands for.
         floor: the smallest value that the target can have and often has exactly; None where nothing is said.
         metadata: the column of X that each feature which no learner sees has, by name.
+        censored: n, -1 where Y is only a limit that the value lies below, 1 where it lies above, else 0; None: it is
+            the value everywhere.
     """
 
     X: Tensor
@@ -60,6 +65,7 @@ class Data:
     classes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     floor: float | None = None
     metadata: Mapping[str, int] = field(default_factory=dict)
+    censored: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -74,11 +80,37 @@ class Data:
         """Each row's fidelity (n)."""
         return self.X[:, -1].long()
 
+    @property
+    def bounded(self) -> Flags:
+        """Where only a limit of the value is known (n)."""
+        return torch.zeros(len(self), dtype=torch.bool) if self.censored is None else self.censored != 0
+
+    @property
+    def best(self) -> dict[str, float | None]:
+        """The largest and the smallest known value of the target, `"max"` and `"min"`; None where nothing says.
+
+        A value above its limit is at least as large, and says nothing of how small values can be.
+        """
+        y, at_target = self.Y[:, 0], self.fidelity == self.target
+        signs = torch.zeros(len(self)) if self.censored is None else self.censored
+        large, small = y[at_target & (signs >= 0)], y[at_target & (signs <= 0)]
+        return {"max": float(large.max()) if len(large) else None, "min": float(small.min()) if len(small) else None}
+
+    def compounds(self, fidelity: int | None = None) -> int:
+        """How many compounds have a value, not just a limit, of a source (the target unless given)."""
+        mine = self.fidelity == (self.target if fidelity is None else fidelity)
+        return len(self.groups[mine & ~self.bounded].unique())
+
+    def scored(self, folds: Sequence[Tensor]) -> list[Tensor]:
+        """Of rows that are held out those that have a value to be compared with; a limit is none."""
+        bounded = self.bounded
+        return [fold[~bounded[fold]] for fold in folds]
+
     def take(self, rows: Tensor) -> Data:
         """The rows at these positions, or where a mask is True."""
         names = ("X", "Y", "Yvar", "known", "groups", "rows", "counts")
-        trend = None if self.trend is None else self.trend[rows]
-        return replace(self, **{name: getattr(self, name)[rows] for name in names}, trend=trend)
+        some = {name: each[rows] for name in ("trend", "censored") if (each := getattr(self, name)) is not None}
+        return replace(self, **{name: getattr(self, name)[rows] for name in names}, **some)
 
     def without(self, rows: Tensor) -> Data:
         """All rows but those at these positions."""
@@ -99,7 +131,7 @@ class Data:
         return replace(self.take(self.fidelity == fidelity), anchor=self.anchor or self._pooled())
 
     def revalue(self, where: Flags, values: Tensor, classes: Mapping[int, tuple[str, ...]]) -> Data:
-        """The same rows, the flagged ones with other values (n); noise, anchor, trend and floor of the old go."""
+        """The same rows, the flagged ones with other values (n); what else was known of the old ones goes."""
         return replace(
             self,
             Y=torch.where(where, values, self.Y[:, 0])[:, None],
@@ -109,6 +141,7 @@ class Data:
             anchor=None,
             trend=None,
             floor=None,
+            censored=None if self.censored is None else torch.where(where, 0, self.censored),
         )
 
     def labels(self) -> tuple[str, ...] | None:
@@ -130,9 +163,12 @@ class Data:
     def split(self, folds: int, seed: int, fidelity: int | None = None) -> list[Tensor]:
         """Positions of the rows of one source, the target unless named, to hold out in each fold.
 
-        A group is never divided; with fewer groups than folds there is one fold a group.
+        A group is never divided; with fewer groups than folds there is one fold a group. One of which only limits are
+        known is held out nowhere: it could not be compared with anything.
         """
-        target = torch.nonzero(self.fidelity == (self.target if fidelity is None else fidelity)).flatten()
+        mine = self.fidelity == (self.target if fidelity is None else fidelity)
+        valued = torch.isin(self.groups, self.groups[mine & ~self.bounded])
+        target = torch.nonzero(mine & valued).flatten()
         groups, member = torch.unique(self.groups[target], return_inverse=True)
         order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
         fold = order.argsort()[member] % min(folds, max(len(groups), 1))
@@ -143,7 +179,8 @@ class Data:
 
         Many are 5% of them, and two at least.
         """
-        target = self.Y[self.fidelity == (self.target if fidelity is None else fidelity), 0]
+        mine = self.fidelity == (self.target if fidelity is None else fidelity)
+        target = self.Y[mine & ~self.bounded, 0]
         values, counts = target.unique(return_counts=True)
         often: Tensor = values[counts >= max(2.0, OFTEN * len(target))]
         return often
@@ -152,18 +189,40 @@ class Data:
         r"""Mean and spread of each source, shrunk towards the anchor where rows are few.
 
         $s^2 = (\nu s_0^2 + \sum_i (y_i - \bar y)^2) / (\nu + n - 1)$ with $\nu = 3$ up to 30 rows, so
-        that two rows that happen to agree do not promise a narrow interval; beyond, $\nu = 0$.
+        that two rows that happen to agree do not promise a narrow interval; beyond, $\nu = 0$. Where some are limits,
+        mean and spread are those of the Gaussian that makes values and limits most probable.
         """
         anchor = self.anchor or self._pooled()
-        return [_standard(self.Y[self.fidelity == s, 0], anchor) for s in range(len(self.sources))]
+        return [_standard(self._at_large(self.fidelity == s), anchor) for s in range(len(self.sources))]
 
     def _pooled(self) -> tuple[float, float]:
-        values = self.Y[:, 0]
+        values = self._at_large(torch.ones(len(self), dtype=torch.bool))
         if not len(values):
             return 0.0, 1.0
         centre = float(values.mean())
-        spread = max(_spread(self.Y[self.fidelity == s, 0]) for s in self.fidelity.unique())
+        spread = max(_spread(self._at_large(self.fidelity == s)) for s in self.fidelity.unique())
         return centre, spread or _spread(values) or abs(centre) or 1.0
+
+    def _at_large(self, mine: Flags) -> Tensor:
+        """The values of these rows, with the mean and the spread of what the limits among them stand for.
+
+        By expectation and maximisation (Dempster et al. 1977), as far as some steps take it: limits alone have no end.
+        """
+        values, limits = self.Y[mine & ~self.bounded, 0], mine & self.bounded
+        if self.censored is None or not bool(limits.any()) or not len(values):
+            return self.Y[mine, 0]
+        bounds, signs = self.Y[limits, 0], self.censored[limits].to(self.Y)
+        filled = self.Y[mine, 0]
+        centre, variance = filled.mean(), filled.var(correction=0)
+        if float(variance) <= 0:
+            return filled
+        for _ in range(STEPS):
+            cut = squeeze(centre.expand(len(bounds)), variance.expand(len(bounds)), bounds, signs)
+            filled = torch.cat([values, cut.mean])
+            centre = filled.mean()
+            variance = ((filled - centre).square().sum() + cut.variance.sum()) / len(filled)
+        spread = filled.std(correction=0)
+        return centre + (filled - centre) * (variance.sqrt() / spread if float(spread) > 0 else 1.0)
 
 
 def _spread(values: Tensor) -> float:

@@ -21,7 +21,8 @@ from mfmat.data import Data, material_keys
 from mfmat.errors import FitError, SchemaError
 from mfmat.experts.gp import GP
 from mfmat.learner import Learner
-from mfmat.schema import OnError, Schema
+from mfmat.schema import Schema
+from mfmat.skipping import OnError
 from mfmat.stacks.difference import Difference
 from mfmat.stacks.target_only import TargetOnly
 
@@ -98,7 +99,7 @@ def diagnose(
     member = member or GP()
     held = data.split(folds, seed)
     alone = _scores(TargetOnly(member), data.at(data.target), data, held)
-    rows_held = torch.cat(held)
+    rows_held = torch.cat(data.scored(held))
     regions = _regions(table.iloc[data.rows[rows_held].numpy()], schema, data.X[rows_held, :-1].numpy(), by, seed)
     compounds = data.groups[rows_held].numpy()
     curve = _curve(TargetOnly(member), data, held, alone, seed)
@@ -162,7 +163,7 @@ def _check(schema: Schema, data: Data) -> None:
         raise SchemaError(
             f"the label {schema.sources[-1]!r} as target", expected="a target of values", fix="cross_validate(...)"
         )
-    compounds = len(data.groups[data.fidelity == data.target].unique())
+    compounds = data.compounds()
     if compounds < FEWEST:
         raise FitError(
             f"{compounds} compounds of the target {schema.sources[-1]!r}",
@@ -178,7 +179,8 @@ def _pair(data: Data, s: int) -> Data:
 def _scores(recipe: Learner, part: Data, data: Data, held: Sequence[Tensor]) -> Array:
     """The CRPS of every held-out target row, predicted by a model of the part's rows without the row's compound."""
     folds = [torch.nonzero(torch.isin(part.rows, data.rows[fold])).flatten() for fold in held]
-    found: Array = score(ask(recipe.cross_fit(part, folds), folds, part), folds, part)[0][:, CRPS].numpy()
+    models, valued = recipe.cross_fit(part, folds), part.scored(folds)
+    found: Array = score(ask(models, valued, part), valued, part)[0][:, CRPS].numpy()
     return found
 
 
@@ -234,7 +236,7 @@ def _curve(recipe: Learner, data: Data, held: Sequence[Tensor], alone: Array, se
         own = torch.isin(rows.rows, data.rows[fold])
         rest = order[~own[order]]
         model = recipe.fit(rows.take(rest[: len(rest) // 2].sort().values))
-        place = [torch.nonzero(own).flatten()]
+        place = rows.scored([torch.nonzero(own).flatten()])
         halves.append(score(ask([model], place, rows), place, rows)[0])
     half = torch.cat(halves)[:, CRPS].numpy()
     return _Curve(len(rows), float(np.log2(half.mean() / alone.mean())))
@@ -242,7 +244,8 @@ def _curve(recipe: Learner, data: Data, held: Sequence[Tensor], alone: Array, se
 
 def _agreement(member: Learner, data: Data, s: int, limit: int, seed: int) -> dict[str, Any]:
     """Correlation with the target over shared materials, else that of the source's predictions."""
-    own, target = data.at(s), data.at(data.target)
+    valued = data.take(~data.bounded)
+    own, target = valued.at(s), valued.at(data.target)
     values = dict(zip(material_keys(own.X, data.material).tolist(), own.Y[:, 0].tolist(), strict=True))
     keys = material_keys(target.X, data.material).tolist()
     both = [i for i, key in enumerate(keys) if key in values]

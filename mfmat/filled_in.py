@@ -12,6 +12,7 @@ import pandas as pd
 from mfmat.errors import Problem, TableError
 
 COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+LIMIT = re.compile(r"([<>]=?|[≤≥])\s*(.*)")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
@@ -57,6 +58,9 @@ def read_filled(path: Path, numbers: Collection[str]) -> pd.DataFrame:
 def _number(cell: str | None, row: int, column: str, separator: str, problems: list[Problem]) -> float | str | None:
     if cell is None:
         return None
+    if limit := LIMIT.fullmatch(cell):
+        bound = _number(limit[2], row, column, separator, problems)
+        return f"{limit[1]}{bound!r}" if isinstance(bound, float) else cell
     if COMMA.fullmatch(cell):
         if separator == "," and THOUSANDS.fullmatch(cell):
             problems.append(Problem(row, row, column, cell, "a comma that may be decimal or divide thousands"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from botorch.models.model import Model
@@ -93,6 +93,10 @@ class FittedModel(Model, ABC):
 
     def held_noise(self) -> Tensor | None:
         """Noise variance of each of the target's rows (n); None where `joint` is not exactly what follows from rows."""
+        return None
+
+    def told(self) -> Tensor | None:
+        """The values of the rows that it is conditioned on (n), where limits became measurements; None of others."""
         return None
 
     def hidden(self, X: Rows) -> Tensor | None:
@@ -247,6 +251,9 @@ class Expert(Learner):
     True
     """
 
+    takes_limits: ClassVar[bool] = False
+    """Whether rows may be limits instead of values."""
+
     @abstractmethod
     def build(self, facts: Facts) -> FittedModel:
         """An untrained model of the right sizes."""
@@ -259,12 +266,19 @@ class Expert(Learner):
         """The model of these data.
 
         Raises:
-            FitError: labels, for an expert of values.
+            FitError: labels or limits, for an expert of values.
         """
+        name = type(self).__name__
+        if not self.takes_limits and (limits := int(data.bounded.sum())):
+            raise FitError(
+                f"{limits} limit{'s' * (limits != 1)} in place of values",
+                expected=f"values for {name}",
+                fix=f"Imputed({name}()), which draws values within the limits, or GP() or MultiTask()",
+            )
         if data.labels() is not None:
             raise FitError(
                 f"labels ({', '.join(data.labels() or ())})",
-                expected=f"values for {type(self).__name__}",
+                expected=f"values for {name}",
                 fix="an expert that takes labels, such as GP()",
             )
         model = self.build(facts_of(data))

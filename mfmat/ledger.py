@@ -150,12 +150,12 @@ class Ledger:
         Each value told before cancels one equal answer, so that a table told again adds nothing, a file that grows
         adds what is new in it, and two equal rows of one table are two measurements.
         """
-        told = {pair: Counter(map(_reading, standing.told)) for pair, standing in self.pairs.items()}
+        told = {pair: Counter(map(reading, standing.told)) for pair, standing in self.pairs.items()}
         fresh = []
         for answer in answers:
             known = told.get(answer.pair, Counter())
-            if known[_reading(answer)] > 0:
-                known[_reading(answer)] -= 1
+            if known[reading(answer)] > 0:
+                known[reading(answer)] -= 1
             else:
                 fresh.append(answer)
         return fresh
@@ -219,5 +219,6 @@ def _batch(event: Event) -> tuple[int | None, str]:
     return event.round, event.source
 
 
-def _reading(entry: Entry) -> tuple[Any, Any]:
-    return entry.facts["value"], entry.facts.get("noise")
+def reading(entry: Entry) -> tuple[Any, ...]:
+    """What an answer says was measured: the value, its known noise, and the side of it where it is a limit."""
+    return tuple(entry.facts.get(name) for name in ("value", "noise", "censored"))

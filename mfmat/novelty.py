@@ -83,8 +83,8 @@ class Novelty:
 
     @classmethod
     def of_target(cls, data: Data) -> Novelty | None:
-        """That of the target's rows."""
-        target = data.fidelity == data.target
+        """That of the target's rows with a value, which alone intervals are calibrated on."""
+        target = (data.fidelity == data.target) & ~data.bounded
         return cls.of(data.X[target], data.groups[target], data.views)
 
     @classmethod

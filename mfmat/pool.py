@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mfmat.data import material_keys
 from mfmat.errors import TableError
-from mfmat.schema import OnError, Schema
+from mfmat.schema import Schema
+from mfmat.skipping import OnError
 from mfmat.types import Codes
 
 

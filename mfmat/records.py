@@ -157,6 +157,9 @@ class Records:
         if schema.noise:
             noise = [event.facts.get("noise") for event in values]
             told[schema.noise] = pd.Series(noise, index=told.index, dtype=float)
+        if schema.censored:
+            signs = [event.facts.get("censored") for event in values]
+            told[schema.censored] = pd.Series(signs, index=told.index, dtype=object)
         if schema.source is None:
             told = told.drop(columns=self.catalogue.source_column)
         if self.start is None or told.empty:
@@ -216,14 +219,12 @@ class Records:
         return unpack(content)
 
     def best(self, seen: pd.DataFrame) -> float | None:
-        """The best value of the target, replicates with their mean; None where there is none, or none is looked for."""
+        """The best value of the target, replicates with their mean, a limit where the value is
+        better still; None where there is none, or none is looked for."""
         if seen.empty or self.settings.goal == "learn":
             return None
         data = self.catalogue.settle(seen).data(seen)
-        target = data.Y[data.fidelity == data.target]
-        if not len(target):
-            return None
-        return float(target.max() if self.settings.goal == "max" else target.min())
+        return data.best[self.settings.goal]
 
 
 def compare(schema: Schema, budget: Amount | None) -> Schema:

@@ -81,7 +81,7 @@ def bare(recipe: Learner) -> Learner:
 
 def _compounds(table: pd.DataFrame, schema: Schema) -> int:
     data = schema.data(table)
-    return len(data.groups[data.fidelity == data.target].unique())
+    return data.compounds()
 
 
 def _note(previous: Surrogate | None, recipe: Auto, schema: Schema) -> dict[str, Any] | None:

@@ -1,10 +1,11 @@
-"""Several values of one source for one material become one row with their mean and spread."""
+"""Several values of one source for one material become one row with their mean and spread; limits that follow go."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
@@ -66,3 +67,27 @@ def merge(keys: NDArray[np.int64], values: Numbers, noise: Numbers) -> Merged:
     # One value is exactly itself, which a weighted mean is only up to rounding.
     mean = np.where(counts == 1, values[first[order]], mean)
     return Merged(first[order], mean, variance, known, counts)
+
+
+def find_implied(keys: NDArray[np.int64], values: Numbers, signs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which limits follow from what else is known of the same key (n flags), and so tell nothing.
+
+    A limit follows from a tighter one on the same side (of equal ones the first stays), and from values of which every
+    one lies on its side. One that a value contradicts stays: both were measured, with noise.
+
+    Args:
+        keys: n rows of integers, (material, source).
+        values: n.
+        signs: n, -1 where the value lies below the limit, 1 where above, 0 where there is none.
+
+    >>> found = find_implied(np.zeros((4, 2), int), np.array([3.0, 5.0, 2.0, 4.0]), np.array([0, -1, -1, 1]))
+    >>> found.tolist()  # 3 is below 5, but neither below 2 nor above 4
+    [False, True, False, False]
+    """
+    group = pd.Series(np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1))
+    reach = pd.Series(signs * values)
+    looser = reach.groupby([group, signs]).rank(method="first", ascending=False) > 1
+    valued = pd.Series(values).where(signs == 0)
+    least = np.where(signs > 0, valued.groupby(group).transform("min"), -valued.groupby(group).transform("max"))
+    found: NDArray[np.bool_] = (signs != 0) & (looser.to_numpy() | (least >= reach.to_numpy()))
+    return found

@@ -6,7 +6,7 @@ import math
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,21 +18,16 @@ from mfmat.amounts import Amount
 from mfmat.cells import find_levels, find_missing
 from mfmat.costs import Cost, check_costs, check_rates, check_setup, find_units, name_columns, read_costs, scalar
 from mfmat.data import Data, material_keys
-from mfmat.errors import MfmatWarning, Problem, SchemaError, TableError, UnknownNameError, nearest, warn
+from mfmat.errors import Problem, SchemaError, TableError, UnknownNameError, nearest
 from mfmat.features.featurizer import Featurizer, check_distinct
 from mfmat.identities import number_names, number_rows
 from mfmat.posteriors import RowPosterior, interval, quantile
 from mfmat.readings import read_noise, read_values
-from mfmat.replicates import merge
+from mfmat.replicates import find_implied, merge
+from mfmat.skipping import OnError, keep
 from mfmat.sources import check_kinds, order_sources, read_fidelities
 from mfmat.values import Value
 from mfmat.wide import lengthen
-
-OnError = Literal["raise", "skip"]
-
-
-class SkippedRowsWarning(MfmatWarning):
-    """Rows that could not be read were left out, as asked; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +53,8 @@ class Schema(Value, kind="schema"):
             weights for a calibrator, by the feature's name. A table to predict may lack their columns.
         setup: what the first pair of a batch in a source costs on top, such as the start of an instrument.
         rates: what one of each unit counts for where pairs are compared; left out, its share of the budget.
+        censored: column that says of which rows the value column is only a limit: `"<"` where the value lies below it,
+            `">"` where above, `"="` or nothing where it is the value. The value column may then also hold `"<0.5"`.
 
     Raises:
         SchemaError: costs missing, negative, not numbers or only some in units, set-ups and rates likewise; an unknown
@@ -84,6 +81,7 @@ class Schema(Value, kind="schema"):
     metadata: Featurizer | tuple[Featurizer, ...] = ()
     setup: Mapping[str, Amount] | None = None
     rates: Mapping[str, float] | None = None
+    censored: str | None = None
 
     def __post_init__(self) -> None:
         inputs = self.inputs if isinstance(self.inputs, Featurizer) else tuple(self.inputs)
@@ -163,7 +161,7 @@ class Schema(Value, kind="schema"):
         """
         self._require(pool, name_columns(self.costs or {}))
         found, problems = read_costs(pool, self.costs or {}, self.sources, self.units)
-        good = _keep(len(pool), problems, on_error)
+        good = keep(len(pool), problems, on_error)
         return torch.from_numpy(found[good]), good
 
     def settle(self, table: pd.DataFrame) -> Schema:
@@ -193,6 +191,9 @@ class Schema(Value, kind="schema"):
     def data(self, table: pd.DataFrame, *, on_error: OnError = "raise") -> Data:
         """The table as tensors; values of one source for one material are merged.
 
+        Limits are never averaged with values: each stays a row of its own, but for those that follow from the others
+        (see `find_implied`).
+
         Args:
             table: n rows with every column that the schema names; others are ignored.
             on_error: `"raise"`, or `"skip"` to leave out rows that cannot be read, with a warning.
@@ -200,23 +201,26 @@ class Schema(Value, kind="schema"):
         Raises:
             TableError: a missing column, an empty table, or cells that cannot be read (all are named).
         """
-        columns = [self.value, self.source, self.noise, self.material, self.group]
+        columns = [self.value, self.source, self.noise, self.material, self.group, self.censored]
         columns += [column for each in self._metadata for column in each.columns]
         self._require(table, [column for column in columns if column])
         schema = self.settle(table)
         X, problems = schema._features(table)
         fidelity, unknown = read_fidelities(table, self.source, self.sources)
         classes = {i: found for i, name in enumerate(self.sources) if (found := schema.classes(name))}
-        values, not_numbers = read_values(table[self.value], fidelity, classes)
+        values, signs, not_numbers = read_values(table, (self.value, self.censored), fidelity, classes)
         noise, bad_noise = read_noise(table, self.noise)
         nameless = [p for column in (self.material, self.group) if column for p in find_missing(table[column])]
         problems = problems + unknown + not_numbers + bad_noise + nameless
-        good = _keep(len(table), problems, on_error)
+        good = keep(len(table), problems, on_error)
         X = torch.cat([X, torch.from_numpy(fidelity)[:, None].double()], dim=1)[good]
         keys = material_keys(X, schema.material_column)
         # One material may bear two labels, of which no mean can be taken.
         label = np.where(np.isin(fidelity, list(classes)), values, 0)[good].astype(np.int64)
-        merged = merge(np.column_stack([keys.numpy(), fidelity[good], label]), values[good], noise[good])
+        pairs = np.column_stack([keys.numpy(), fidelity[good], label])
+        told = ~find_implied(pairs[:, :2], values[good], signs[good])
+        X, keys, good = X[told], keys[told], good[told]
+        merged = merge(np.column_stack([pairs[told], signs[good]]), values[good], noise[good])
         return Data(
             X=X[merged.first],
             Y=torch.from_numpy(merged.mean)[:, None],
@@ -232,6 +236,7 @@ class Schema(Value, kind="schema"):
             skipped=tuple(problems),
             classes=classes,
             floor=self.floor,
+            censored=torch.from_numpy(signs[good][merged.first]) if self.censored else None,
         )
 
     def encode(
@@ -245,7 +250,7 @@ class Schema(Value, kind="schema"):
         """
         self._require(table, [column for f in self.featurizers for column in f.columns])
         X, problems = self._features(table)
-        good = _keep(len(table), problems, on_error)
+        good = keep(len(table), problems, on_error)
         fidelity = torch.full((len(good), 1), float(self.fidelity(source)), dtype=torch.double)
         return torch.cat([X[good], fidelity], dim=1).unsqueeze(1), good
 
@@ -372,22 +377,3 @@ class Schema(Value, kind="schema"):
                     expected=f"the columns {', '.join(map(repr, columns))}",
                     fix=nearest(column, table.columns) + "rename the column or name another one in the Schema",
                 )
-
-
-def _keep(n: int, problems: list[Problem], on_error: OnError) -> NDArray[np.int64]:
-    if on_error not in ("raise", "skip"):
-        raise SchemaError(f"on_error={on_error!r}", expected='"raise" or "skip"', fix='on_error="skip"')
-    bad = sorted({problem.position for problem in problems})
-    if bad and on_error == "raise":
-        raise TableError.of(problems)
-    if bad:
-        warn_skipped(problems, len(bad), n, fix="see the .skipped of the Data for every one of them")
-    if len(bad) == n:
-        raise TableError.of(problems)
-    return np.setdiff1d(np.arange(n), bad)
-
-
-def warn_skipped(problems: Sequence[Problem], bad: int, n: int, *, fix: str) -> None:
-    """Say how many of n rows were left out, and what was wrong with the first."""
-    came = f"{bad} of {n} rows that cannot be read, left out: " + "; ".join(map(str, problems[:5]))
-    warn(SkippedRowsWarning, came, expected="rows that can all be read", fix=fix)

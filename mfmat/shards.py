@@ -29,7 +29,8 @@ from mfmat.pool import Pool
 from mfmat.progress import track
 from mfmat.prospects import Prospects
 from mfmat.purse import Purse
-from mfmat.schema import OnError, Schema, warn_skipped
+from mfmat.schema import Schema
+from mfmat.skipping import OnError, warn_skipped
 
 LEAST, EACH = 1000, 50
 """Candidates kept for each source: so many at least, and so many for each pair wanted."""

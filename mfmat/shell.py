@@ -56,6 +56,7 @@ Costs = Annotated[
 Setups = Annotated[list[str] | None, typer.Option(help="SOURCE=PRICE of the first pair of a batch, on top (repeat).")]
 Noise = Annotated[str | None, typer.Option(help="Column of known standard deviations.")]
 Material = Annotated[str | None, typer.Option(help="Column naming the material.")]
+Censored = Annotated[str | None, typer.Option(help="Column of < and >, where a value is only a limit.")]
 Group = Annotated[str | None, typer.Option(help="Column naming what a split must not divide.")]
 Saved = Annotated[Path, typer.Argument(help="A surrogate saved by `mfmat fit`.")]
 Skip = Annotated[OnError, typer.Option(help="Rows that cannot be read: an error that names them, or left out.")]

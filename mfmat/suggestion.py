@@ -22,8 +22,8 @@ from mfmat.objectives import check_alike, join
 from mfmat.pool import Pool
 from mfmat.prospects import Known, Prospects
 from mfmat.purse import Purse
-from mfmat.schema import OnError
 from mfmat.shards import EACH, LEAST, Question, Shortlist, shorten
+from mfmat.skipping import OnError
 from mfmat.surrogate import Surrogate
 
 LEVEL = 0.9

@@ -21,7 +21,8 @@ from mfmat.errors import MfmatWarning, SavedFileError, SchemaError, warn
 from mfmat.explanation import influences
 from mfmat.learner import FittedModel, Learner, part
 from mfmat.novelty import Novelty, warn_outside
-from mfmat.schema import OnError, Schema
+from mfmat.schema import Schema
+from mfmat.skipping import OnError
 
 CHUNK = 1024
 """Rows predicted at a time: their covariance with some thousand training rows stays near the processor."""

@@ -16,7 +16,8 @@ from mfmat.errors import FitError
 from mfmat.learner import Learner
 from mfmat.metrics import calibration_curve
 from mfmat.posteriors import cdf
-from mfmat.schema import OnError, Schema
+from mfmat.schema import Schema
+from mfmat.skipping import OnError
 
 
 def cross_validate(
@@ -44,9 +45,9 @@ def cross_validate(
         executor: where the folds run; here, one after the other, unless given.
 
     Returns:
-        A row for each target row (its index in the table): y, fold, median, mean, std, lower, upper, and
-        pit, the predictive cumulative probability at y; of a label: y, fold, label, and `p_` and its name for
-        each class.
+        A row for each target row with a value, not just a limit (its index in the table): y, fold, median, mean, std,
+        lower, upper, and pit, the predictive cumulative probability at y; of a label: y, fold, label, and `p_` and its
+        name for each class.
 
     Raises:
         FitError: fewer than two compounds in the target.
@@ -56,7 +57,7 @@ def cross_validate(
     task = partial(_fold, recipe or Auto(), schema, data, level)
     results = executor.map(task, parts) if executor else map(task, parts)
     predicted = pd.concat([result.assign(fold=k) for k, result in enumerate(results)])
-    rows = torch.cat(parts)
+    rows = torch.cat(data.scored(parts))
     predicted.insert(0, "y", _truth(schema, data.Y[rows, 0]))
     predicted.index = table.index[data.rows[rows].numpy()]
     return predicted.iloc[np.argsort(data.rows[rows].numpy())]
@@ -68,9 +69,9 @@ def train_median(
     """The baseline that looks at no input: the training values' median and quantiles, on the same folds."""
     data, parts = _parts(schema.data(table), folds, seed)
     results = []
-    for k, part in enumerate(parts):
-        rest = data.without(part)
-        values = rest.Y[rest.fidelity == rest.target, 0]
+    for k, (fold, part) in enumerate(zip(parts, data.scored(parts), strict=True)):
+        rest = data.without(fold)
+        values = rest.Y[(rest.fidelity == rest.target) & ~rest.bounded, 0]
         lower, median, upper = values.quantile(torch.tensor([(1 - level) / 2, 0.5, (1 + level) / 2]).double()).tolist()
         said = {"median": median, "mean": float(values.mean()), "std": float(values.std()), "lower": lower}
         index = table.index[data.rows[part].numpy()]
@@ -126,7 +127,7 @@ def _parts(data: Data, folds: int, seed: int) -> tuple[Data, list[Tensor]]:
 
 
 def _fold(recipe: Learner, schema: Schema, data: Data, level: float, part: Tensor) -> pd.DataFrame:
-    model = recipe.fit(data.without(part))
+    model, part = recipe.fit(data.without(part)), data.scored([part])[0]
     if schema.classes():
         return schema.decode_labels(model.probabilities(data.X[part].unsqueeze(1))[:, 0], pd.RangeIndex(len(part)))
     with torch.no_grad():

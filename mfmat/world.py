@@ -118,6 +118,12 @@ def _check(data: Data, schema: Schema) -> None:
         raise SchemaError(
             f"a campaign for the label {schema.sources[-1]!r}", expected="a target of values", fix="a numeric target"
         )
+    if limits := int(data.bounded.sum()):
+        raise TableError(
+            f"{limits} limits in place of values, the first in row {int(data.rows[data.bounded][0])}",
+            expected="values, which a replayed campaign can be shown and judged by",
+            fix=f"a table without those rows (column {schema.censored!r})",
+        )
     if not (data.fidelity == data.target).any():
         raise TableError(
             f"no value of the target {schema.sources[-1]!r}",

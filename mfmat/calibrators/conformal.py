@@ -29,6 +29,8 @@ class Conformal(Learner, kind="conformal"):
     Scores $R_i$ say how far the values of held-out groups (never single rows of a compound that is also trained on)
     lie from what was predicted of them, and an interval reaches as far as the scores of so many rows do.
 
+    A held-out row of which only a limit is known has no score.
+
     `form` says who predicts. `"split"` trains on all but one fold and scores that fold: coverage at least
     $1 - \alpha$. `"cross"` scores every fold by the model trained on the others and combines them as CV+:
     at least $1 - 2\alpha$ guaranteed, about $1 - \alpha$ in practice, and no row is lost. `"refit"` takes scores as
@@ -122,6 +124,7 @@ class Conformal(Learner, kind="conformal"):
         self, model: FittedModel, members: Sequence[FittedModel], folds: Sequence[Tensor], data: Data, fidelity: int
     ) -> FittedModel:
         """The model with intervals at one source, from what each member says of the fold that it had not seen."""
+        folds = data.scored(folds)
         held = compare(members, folds, data, fidelity, by=self.score, seed=self.seed)
         relevance = self._relevance(data, torch.cat(list(folds)))
         if self.form == "cross":

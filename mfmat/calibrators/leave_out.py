@@ -80,6 +80,12 @@ def leave_out(model: FittedModel, data: Data, by: Score) -> tuple[Blocks, Scores
     Raises:
         CalibrationError: a model whose posterior is not in closed form.
     """
+    if bool(data.bounded.any()):
+        raise CalibrationError(
+            f'form="loo" with {int(data.bounded.sum())} limits in place of values',
+            expected="values, which alone are taken out in closed form",
+            fix='form="cross", which fits once for each fold',
+        )
     noise = model.held_noise()
     if noise is None:
         raise CalibrationError(

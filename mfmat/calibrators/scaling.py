@@ -69,8 +69,8 @@ class Scaling(Learner, kind="scaling"):
                 f"labels ({data.sources[-1]})", expected="values of the target", fix="the learner without Scaling"
             )
         folds = data.split(self.folds, self.seed)
-        rows = sum(map(len, folds))
-        compounds = len(data.groups[data.fidelity == data.target].unique())
+        rows = sum(map(len, data.scored(folds)))
+        compounds = data.compounds()
         needed = FEWEST if self.form == "isotonic" else 2
         if len(folds) < 2 or rows < needed:
             raise CalibrationError(
@@ -83,6 +83,7 @@ class Scaling(Learner, kind="scaling"):
     def calibrate(self, data: Data, folds: Sequence[Tensor], fitted: Sequence[FittedModel]) -> FittedModel:
         """The mended model, of one fitted to all rows and one without each fold."""
         whole, *members = fitted
+        folds = data.scored(folds)
         said, y = ask(members, folds, data), [data.Y[fold].unsqueeze(1) for fold in folds]
         if self.form == "factor":
             pools = [[components(posterior)] for posterior in said]

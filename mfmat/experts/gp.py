@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -13,6 +13,7 @@ from mfmat.data import Data
 from mfmat.descent import few_threads
 from mfmat.errors import FitError, SchemaError, UnknownNameError, nearest
 from mfmat.experts.hyperposterior import GPMixtureModel
+from mfmat.experts.limits import learn_within
 from mfmat.experts.process import GPModel
 from mfmat.kernel_families import FAMILIES
 from mfmat.kernels import Families
@@ -29,7 +30,8 @@ class GP(LabelExpert, kind="gp"):
     (replicates, a noise column; a known noise is all there is). Hyperparameters maximise marginal
     likelihood times prior (`ViewKernel`, and $\ln\sigma_s^2 \sim N(-3, 1.5^2)$, which keeps the noise away from
     0 until data say otherwise). All sources are taken as one function in their own units; to fuse
-    sources that differ, put it in a stack.
+    sources that differ, put it in a stack. Of a row that is a limit it learns that the value lies on that side of
+    it (`learn_within`).
 
     With `noise="input"` the learned noise is $\sigma_s^2 e^{g(x)}$ with a smooth g that is learned from the errors of
     left-out rows and is 0 far from them (`InputNoise`). With `inference="nuts"` hyperparameters are not
@@ -68,6 +70,8 @@ class GP(LabelExpert, kind="gp"):
     >>> model.posterior(schema.encode(table)[0]).mean.shape
     torch.Size([3, 1, 1])
     """
+
+    takes_limits: ClassVar[bool] = True
 
     kernel: Families = "matern52"
     additive: tuple[str, ...] = ()
@@ -143,7 +147,7 @@ class GP(LabelExpert, kind="gp"):
         process.hold(data)
         chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(self.seed))[: self.learn_rows]
         if len(data):
-            process.learn(chosen, self.steps, data.trend)
+            learn_within(process, data, partial(process.learn, chosen, self.steps, data.trend))
         if isinstance(model, GPMixtureModel):
             model.learn(chosen, data.trend, self.warmup, self.seed)
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from mfmat.data import Data, find_distinct
 from mfmat.descent import descend, few_threads
 from mfmat.experts.input_noise import InputNoise
+from mfmat.experts.limits import RowProcess
 from mfmat.kernel_families import Placed
 from mfmat.kernels import Families, ViewKernel
-from mfmat.learner import Facts, FittedModel
+from mfmat.learner import Facts
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
 
@@ -67,7 +68,7 @@ Closure = Callable[[], tuple[Tensor, list[Tensor]]]
 """A loss at the present parameters, and its slope along each of them."""
 
 
-class GPModel(FittedModel):
+class GPModel(RowProcess):
     """A fitted Gaussian process: its kernel, its noise, and the rows that it is conditioned on.
 
     Args:
@@ -77,12 +78,7 @@ class GPModel(FittedModel):
         field: rows that input-dependent noise is learned from; 0 for noise that is the same everywhere.
     """
 
-    train_X: Tensor
-    residuals: Tensor
-    extra: Tensor
     known: Tensor
-    centre: Tensor
-    scale: Tensor
     typical: Tensor
 
     def __init__(self, facts: Facts, families: Families, ard: bool = False, field: int = 0) -> None:
@@ -126,6 +122,11 @@ class GPModel(FittedModel):
             learned = torch.where(self.known[rows], 0.0, self._noise_of(rows) - self.extra[rows]).detach()
             self.field.learn(self.train_X[rows, :-1], errors, doubts, learned)
             descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps)
+
+    def covariance_of_rows(self) -> Covariance:
+        """See `RowProcess.covariance_of_rows`."""
+        x, every = self.train_X[:, :-1], torch.arange(len(self.train_X))
+        return self.kernel.forward(x, x) + torch.diag(self._noise_of(every))
 
     def hyperparameters(self) -> dict[str, Tensor]:
         """What is learned by marginal likelihood, by name."""

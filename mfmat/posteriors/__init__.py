@@ -8,6 +8,7 @@ from mfmat.posteriors.gaussian import GaussianPosterior, normal, root
 from mfmat.posteriors.mixture import MixturePosterior
 from mfmat.posteriors.questions import RowPosterior, ShapedPosterior, cdf, interval, log_density, log_mass, quantile
 from mfmat.posteriors.recalibrated import RecalibratedPosterior
+from mfmat.posteriors.truncated import Truncated, squeeze, truncate
 from mfmat.posteriors.weighing import CalibrationWarning, Weighing, conformal_rank, effective
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "RecalibratedPosterior",
     "RowPosterior",
     "ShapedPosterior",
+    "Truncated",
     "Weighing",
     "cdf",
     "components",
@@ -33,4 +35,6 @@ __all__ = [
     "normal_score",
     "quantile",
     "root",
+    "squeeze",
+    "truncate",
 ]

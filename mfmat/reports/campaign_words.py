@@ -178,7 +178,7 @@ def price_of(told: Chronicle, source: str) -> float:
     """The mean price of a candidate of the pool in a source."""
     schema, campaign = told.schema, told.campaign
     if campaign.prices == "learned":
-        return float(campaign.costs().loc[source, "price"])
+        return float(campaign.costs()["price"].to_dict()[source])
     rates = exchange(schema.units, schema.rates, read_budget("budget", campaign.budget, schema.units))
     prices = schema.price(campaign.pool)[0][:, schema.sources.index(source)].mean(dim=0).tolist()
     return math.fsum(rates[unit] * price for unit, price in zip(schema.units, prices, strict=True))

@@ -100,8 +100,11 @@ class Chronicle:
         seen = self.campaign.seen()
         data = self.schema.settle(seen).data(seen)
         rows = np.flatnonzero((data.fidelity == data.target).numpy())
-        values = data.Y[:, 0].numpy()[rows]
-        first = rows[values.argmax() if self.campaign.goal == "max" else values.argmin()]
+        upward = self.campaign.goal == "max"
+        gain = data.Y[:, 0].numpy()[rows] * (1 if upward else -1)
+        if data.censored is not None:
+            gain = np.where(data.censored.numpy()[rows] * (1 if upward else -1) < 0, -np.inf, gain)
+        first = rows[gain.argmax()]
         return name_rows(self.schema, seen.iloc[[int(data.rows[first])]])[0]
 
     @cached_property

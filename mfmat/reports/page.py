@@ -18,7 +18,7 @@ from mfmat.reports.backtest_page import lay_out_backtest
 from mfmat.reports.campaign_page import lay_out_campaign
 from mfmat.reports.extra import require
 from mfmat.reports.surrogate_page import Extras, lay_out_surrogate
-from mfmat.schema import OnError
+from mfmat.skipping import OnError
 from mfmat.surrogate import Surrogate
 
 LEVEL = 0.9

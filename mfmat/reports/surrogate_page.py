@@ -16,7 +16,7 @@ from mfmat.reports.contributions import contributions
 from mfmat.reports.evidence import Evidence, check, evidence
 from mfmat.reports.verdict import recipe_name, skipped, tiles, verdict
 from mfmat.reports.wording import labels, percent
-from mfmat.schema import OnError
+from mfmat.skipping import OnError
 from mfmat.surrogate import Surrogate
 
 

@@ -47,7 +47,7 @@ class Difference(LevelledLearner, kind="difference"):
 
     Raises:
         SchemaError: a number of members that is neither 1 nor that of the sources.
-        FitError: fewer than 0 components.
+        FitError: fewer than 0 components; limits where a member is no `GP`.
 
     Kennedy & O'Hagan 2000, doi:10.1093/biomet/87.1.1; Le Gratiet & Garnier 2014,
     doi:10.1615/Int.J.UncertaintyQuantification.2014006914.
@@ -101,8 +101,9 @@ class Difference(LevelledLearner, kind="difference"):
     def _level(self, data: Data, fidelity: int, lower: list[Level]) -> Level:
         member = seat(self.members, fidelity, len(data.sources))
         rows = data.at(fidelity)
-        keys, order = material_keys(rows.X, data.material).sort()
-        values = rows.Y[order, 0]
+        valued = rows.take(~rows.bounded)
+        keys, order = material_keys(valued.X, data.material).sort()
+        values = valued.Y[order, 0]
         if fidelity < data.target:
             shared = torch.isin(material_keys(rows.X, data.material), self._targets(data))
             rows = rows.draw(self.limit, shared, self.seed)
@@ -141,7 +142,8 @@ class Difference(LevelledLearner, kind="difference"):
         below, latent = handed
         y, surprise = rows.Y[:, 0], below.surprise
         H = design(below.predicted, surprise, 0.0, basis)
-        inverse = torch.cat([H, rows.Y], dim=1) / scales[1] ** 2
+        # Before a member says what limits stand for, values alone speak.
+        inverse = torch.cat([H, rows.Y], dim=1) * ~rows.bounded[:, None] / scales[1] ** 2
         # What is smooth in the source below is not held against the correction before the slope is known.
         trend = H[:, 1:3] * (PRIOR_SPREAD * scales[1] / scales[0])
         for _ in range(self.rounds):
@@ -152,8 +154,22 @@ class Difference(LevelledLearner, kind="difference"):
             part = replace(rows, Y=residual[:, None], Yvar=rows.Yvar + carried[:, None], trend=trend)
             model = member.fit(_widen(part, z) if self.sees_below else part)
             H = design(below.predicted, surprise, link.trust, basis)
-            inverse = model.solve(torch.cat([H, rows.Y], dim=1))
+            inverse = model.solve(torch.cat([H, _values(model, rows, link.follow(z, basis))], dim=1))
         return model, link
+
+
+def _values(model: FittedModel, rows: Data, followed: Tensor) -> Tensor:
+    """The values of the rows (n x 1), limits as the measurements that the model of what is left made of them."""
+    if not bool(rows.bounded.any()):
+        return rows.Y
+    told = model.told()
+    if told is None:
+        raise FitError(
+            f"{int(rows.bounded.sum())} limits in place of values",
+            expected="GP members, which say what limits tell of the slope, or values",
+            fix="Difference([GP()]), Latent([GP(), Imputed(Forest())])",
+        )
+    return (told + followed)[:, None]
 
 
 def _widen(rows: Data, z: Tensor) -> Data:

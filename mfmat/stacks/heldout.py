@@ -20,9 +20,11 @@ Asked = Sequence[tuple[Tensor, Sequence[FittedModel]]]
 def gather(data: Data, asked: Asked, members: int, *, rescale: bool = False) -> Evidence:
     """The logarithm of the density that each of K members gives to what was measured, and its standard deviation.
 
-    All rows are of one source. Of a label, the logarithm of the probability of the true class. With `rescale`, the
-    densities are those of members whose standard deviations are multiplied by the factor that the rows suggest.
+    All rows are of one source; limits are left out. Of a label, the logarithm of the probability of the true class.
+    With `rescale`, the densities are those of members whose standard deviations are multiplied by the factor that the
+    rows suggest.
     """
+    asked = [(at, models) for whole, models in asked if len(at := data.scored([whole])[0])]
     rows = torch.cat([at for at, _ in asked]) if asked else torch.zeros(0, dtype=torch.long)
     X, views = data.X[rows], dict(data.views)
     if not len(rows):

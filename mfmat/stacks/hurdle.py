@@ -37,7 +37,7 @@ class Hurdle(Learner, kind="hurdle"):
             two at least, equal it. Without a row there, the member is all there is.
 
     Raises:
-        FitError: a value of the target below the floor.
+        FitError: a value of the target below the floor; limits that its values lie below.
 
     Cragg 1971, doi:10.2307/1909582.
 
@@ -79,7 +79,8 @@ class Hurdle(Learner, kind="hurdle"):
         floor, target = self._find(data), data.fidelity == data.target
         if floor is None:
             return [HurdleModel(model, None, None, facts).eval() for model in fit(self.member, data, list(folds))]
-        at_floor = target & (data.Y[:, 0] == floor)
+        _check_limits(data, target)
+        at_floor = target & (data.Y[:, 0] == floor) & ~data.bounded
         members = fit(self.member, data.take(~at_floor), places(~at_floor, folds))
         labels = _relabel(data, target, at_floor)
         kept = target if isinstance(self.gate, Expert) else torch.ones_like(target)
@@ -97,7 +98,7 @@ class Hurdle(Learner, kind="hurdle"):
 
     def _find(self, data: Data) -> float | None:
         """The floor, where there is one and rows at it."""
-        y = data.Y[data.fidelity == data.target, 0]
+        y = data.Y[(data.fidelity == data.target) & ~data.bounded, 0]
         if not len(y) or data.classes.get(data.target):
             return None
         least = float(y.min())
@@ -111,6 +112,15 @@ class Hurdle(Learner, kind="hurdle"):
                 fix="mend that row, or give the floor that holds",
             )
         return floor if least == floor else None
+
+
+def _check_limits(data: Data, target: Tensor) -> None:
+    if data.censored is not None and (below := int((target & (data.censored < 0)).sum())):
+        raise FitError(
+            f"{below} values of {data.sources[-1]!r} below a limit, with a floor",
+            expected="values at the floor or above: below a limit may be either",
+            fix="the member without Hurdle, or the floor as the value where that is what was found",
+        )
 
 
 def _relabel(data: Data, target: Tensor, at_floor: Tensor) -> Data:

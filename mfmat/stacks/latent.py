@@ -140,8 +140,9 @@ class Latent(LevelledLearner, kind="latent"):
         hidden = self.hidden if fidelity < data.target else 0
         rows = data.at(fidelity)
         own = material_keys(rows.X, data.material)
-        keys, order = own.sort()
-        make = partial(Level, keys=keys, values=rows.Y[order, 0], classes=len(data.classes.get(fidelity, ())))
+        valued = rows.take(~rows.bounded)
+        keys, order = own[~rows.bounded].sort()
+        make = partial(Level, keys=keys, values=valued.Y[order, 0], classes=len(data.classes.get(fidelity, ())))
         if fidelity < data.target and self.limit is not None:
             targets = material_keys(data.X[data.fidelity == data.target], data.material)
             rows = rows.draw(self.limit, torch.isin(own, targets), self.seed)

@@ -119,7 +119,7 @@ class Mixture(Learner, kind="mixture"):
 
         With one fold there is no other to learn from: its own rows are many, or the weights are equal.
         """
-        few = len(data.groups[data.fidelity == data.target].unique()) < FEWEST
+        few = data.compounds() < FEWEST
         held = [] if few or len(self.members) == 1 else list(range(len(folds)))
         models: list[FittedModel] = []
         for left_out in (None, *range(len(folds))):
@@ -146,7 +146,7 @@ class Mixture(Learner, kind="mixture"):
         return GatedModel(members, gates, own).eval()
 
     def _inner(self, data: Data) -> list[Tensor]:
-        compounds = len(data.groups[data.fidelity == data.target].unique())
+        compounds = data.compounds()
         few = compounds < FEWEST or len(self.members) == 1
         return [] if few else data.split(self.folds, self.seed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from mfmat.descent import few_threads
 from mfmat.errors import FitError, SchemaError
 from mfmat.experts import GP
 from mfmat.experts.gp import apart
+from mfmat.experts.limits import learn_within
 from mfmat.experts.process import GPModel
 from mfmat.learner import Facts, Learner, facts_of
 from mfmat.stacks.multi_task_model import MultiTaskModel
@@ -48,7 +50,7 @@ class MultiTask(Learner, kind="multi_task"):
         inducing: rows that stand for the others where they are more than the member's limit.
 
     Raises:
-        FitError: labels.
+        FitError: labels; limits among more rows than the member's limit.
         SchemaError: a member with `noise="input"` or `inference="nuts"`; a rank, terms or rows below 1.
 
     Bonilla et al. 2007, <https://papers.nips.cc/paper/3189>; Alvarez et al. 2012, doi:10.1561/2200000036.
@@ -94,6 +96,12 @@ class MultiTask(Learner, kind="multi_task"):
         facts = facts_of(data) | {"scales": _standards(data)}
         kept = self._kept(data)
         many = len(kept) > self.member.limit
+        if many and bool(data.bounded.any()):
+            raise FitError(
+                f"{int(data.bounded.sum())} limits among {len(kept)} rows",
+                expected=f"values, or at most {self.member.limit} rows, for MultiTask",
+                fix=f"MultiTask(GP(limit={len(kept)})), a smaller limit=, or Latent([GP()])",
+            )
         used = torch.bincount(data.fidelity[kept], minlength=len(data.sources))
         left_out = torch.bincount(data.fidelity, minlength=len(data.sources)) - used
         facts |= {"rows": len(kept), "material": data.material, "left_out": left_out.tolist()}
@@ -103,7 +111,9 @@ class MultiTask(Learner, kind="multi_task"):
         with few_threads(len(rows)):
             model.hold(rows)
             if len(rows):
-                model.learn(self._learned(rows), self.member.steps, self.member.seed, rows.trend)
+                chosen = self._learned(rows)
+                learn = partial(model.learn, chosen, self.member.steps, self.member.seed, rows.trend)
+                learn_within(model, rows, learn)
             if many:
                 model.choose(self.member.seed)
         return model

@@ -13,9 +13,10 @@ from torch import Tensor
 from mfmat.data import Data
 from mfmat.descent import descend, few_threads
 from mfmat.experts.inducing import choose
+from mfmat.experts.limits import RowProcess
 from mfmat.experts.process import BOUNDS, NOISE_FLOOR, Closure, evidence_slope
 from mfmat.kernels import ViewKernel
-from mfmat.learner import Facts, FittedModel
+from mfmat.learner import Facts
 from mfmat.stacks import coregion
 from mfmat.stacks.coregion import START, Coregion, Seated
 from mfmat.stacks.curvature import spread
@@ -26,7 +27,7 @@ TRIED = 150
 """Rows of a source by which the sign of its first loadings is chosen."""
 
 
-class MultiTaskModel(FittedModel):
+class MultiTaskModel(RowProcess):
     """A Gaussian process over the rows of all sources at once.
 
     Args:
@@ -35,15 +36,10 @@ class MultiTaskModel(FittedModel):
         rank: of each term.
     """
 
-    train_X: Tensor
-    residuals: Tensor
-    extra: Tensor
     known: Tensor
     learned: Tensor
     typical: Tensor
     inducing: Codes
-    centre: Tensor
-    scale: Tensor
 
     def __init__(self, facts: Facts, kernels: Sequence[ViewKernel], rank: int) -> None:
         super().__init__()
@@ -104,16 +100,24 @@ class MultiTaskModel(FittedModel):
                 self.typical[source] = self.extra[s == source].median()
 
     def learn(self, rows: Codes, steps: int, seed: int, trend: Tensor | None = None) -> None:
-        """Maximise marginal likelihood times prior on these rows, any trend integrated out."""
+        """Maximise marginal likelihood times prior on these rows, any trend integrated out; again from where it is."""
+        if not bool(self.learned.any()):
+            seated = self.coregion.seat(self.train_X[rows])
+            common = len(seated.keys.unique()) < len(seated.keys)
+            self.coregion.begin(self._signs(rows), seed, common)
         self.learned[rows] = True
-        seated = self.coregion.seat(self.train_X[rows])
-        common = len(seated.keys.unique()) < len(seated.keys)
-        self.coregion.begin(self._signs(rows), seed, common)
         self.requires_grad_(True)
         parameters = {name: p for name, p in self.named_parameters() if p.numel()}
         descend(self.loss(rows, trend), parameters, BOUNDS | coregion.BOUNDS, steps)
         self.requires_grad_(False)
         self._rows = None
+
+    def covariance_of_rows(self) -> Covariance:
+        """See `RowProcess.covariance_of_rows`."""
+        rows = self.coregion.seat(self.train_X)
+        noise = self._noise_of(torch.arange(len(self.train_X)))
+        covariance: Tensor = self.coregion(rows, rows) + torch.diag(noise)
+        return covariance
 
     def loss(self, rows: Codes, trend: Tensor | None = None) -> Closure:
         """The negative logarithm of marginal likelihood times prior on these rows, as a function of no arguments."""

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import mfmat as mf
 from mfmat import cli
 from mfmat.errors import SchemaError
-from mfmat.schema import SkippedRowsWarning
+from mfmat.skipping import SkippedRowsWarning
 
 COMMAND = Path(sys.executable).with_name("mfmat")
 VERBS = ["demo", "fit", "predict", "suggest", "diagnose", "report", "backtest"]

@@ -17,7 +17,7 @@ from mfmat.candidates import suggest_candidates
 from mfmat.data import Data
 from mfmat.errors import FitError
 from mfmat.learner import Facts, FittedModel, Learner
-from mfmat.schema import SkippedRowsWarning
+from mfmat.skipping import SkippedRowsWarning
 from mfmat.validation import accuracy, calibration, train_median
 
 ALONE = mf.TargetOnly(mf.GP())

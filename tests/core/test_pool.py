@@ -23,7 +23,7 @@ from mfmat.data import find_distinct, material_keys, material_keys_of
 from mfmat.errors import Problem, SchemaError, TableError
 from mfmat.pool import Pool
 from mfmat.prospects import Prospects
-from mfmat.schema import SkippedRowsWarning
+from mfmat.skipping import SkippedRowsWarning
 from mfmat.surrogate import FewRowsWarning
 
 GOALS = pytest.mark.parametrize("goal", ["max", "min", "learn"])

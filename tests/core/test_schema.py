@@ -17,7 +17,7 @@ import mfmat as mf
 from mfmat.data import Data, material_keys
 from mfmat.errors import SchemaError, TableError, UnknownNameError
 from mfmat.replicates import merge
-from mfmat.schema import SkippedRowsWarning
+from mfmat.skipping import SkippedRowsWarning
 from mfmat.surrogate import FewRowsWarning
 
 NAN, INF = float("nan"), float("inf")

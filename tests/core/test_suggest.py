@@ -17,7 +17,7 @@ from mfmat.data import at_fidelity, material_keys
 from mfmat.errors import SchemaError, TableError, UnknownNameError
 from mfmat.pool import Pool
 from mfmat.prospects import Prospects, at_every_source
-from mfmat.schema import SkippedRowsWarning
+from mfmat.skipping import SkippedRowsWarning
 from mfmat.surrogate import FewRowsWarning
 
 CHAIN = mf.Difference([mf.GP()])

@@ -28,6 +28,7 @@ PAGES = [
     "docs/bad-input.md",
     "docs/labels.md",
     "docs/objectives.md",
+    "docs/limits.md",
     "docs/calibration.md",
     "docs/backtest.md",
     "docs/campaigns.md",
