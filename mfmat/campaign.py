@@ -99,12 +99,10 @@ class Campaign:
             recipe: any learner; `Auto()` unless given.
             pool: candidates with every column that the schema reads off a material; other columns travel along.
             seen: what is measured already.
-            budget: what all that is asked may cost, `{"money": 5000, "days": 90}` where prices are in units; without
-                limit unless given.
+            budget: what all that is asked may cost at most, `{"money": 5000, "days": 90}` where prices are in units.
             goal: `"max"`, `"min"` or `"learn"`.
             seed: of whatever is drawn.
-            temperature: 0 asks for the best pairs; above, pairs are drawn, those of high score more often, and
-                `probabilities()` says how often (see `suggest`).
+            temperature: 0 asks for the best pairs; above, pairs are drawn, as `probabilities()` says (see `suggest`).
             acquisition: what an observation is worth; the usual one for the goal unless given.
             stop: rules by which it ends, next to an exhausted pool or budget: `mfmat.stopping`.
             prices: `"declared"`, or `"learned"`: times a factor for each source that the column `duration` of told
