@@ -8,8 +8,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from mfmat.choosing import Terms
 from mfmat.learner import FittedModel
 from mfmat.prospects import Known, Prospects
+from mfmat.purse import Purse
 
 
 class Square(FittedModel):
@@ -51,6 +53,12 @@ class Square(FittedModel):
         """What is believed of the open points."""
         known = Known(self.rows(measured=True), ("y",))
         return Prospects(self, self.rows(), sorted(self.Y.tolist()), seed, **{"known": known, **options})
+
+    def terms(self) -> Terms:
+        """Every open point once, all at one price."""
+        one = torch.ones(self.n, 1, dtype=torch.double)
+        purse = Purse(left=torch.tensor([math.inf]).double(), rates=one[0], setup=0 * one[:1])
+        return Terms(one.unsqueeze(-1), one.bool(), purse)
 
     def draws(self, n: int, seed: int = 99) -> torch.Tensor:
         """Joint draws of the noise-free values of all points (points x n)."""

@@ -12,7 +12,7 @@ from botorch.optim import optimize_acqf_discrete
 from botorch.sampling import SobolQMCNormalSampler
 
 from mfmat.acquisitions import Acquisition, Improvement, NoisyImprovement
-from mfmat.choosing import Terms, choose
+from mfmat.choosing import choose
 from mfmat.errors import SchemaError
 from mfmat.prospects import Known, Prospects
 
@@ -21,8 +21,7 @@ SAMPLER = SobolQMCNormalSampler(torch.Size([256]), seed=0)
 
 def batch(prospects: Prospects, acquisition: Acquisition, n: int = 4) -> list[int]:
     """The candidates that are chosen, all at one price."""
-    open_ = torch.ones_like(prospects.measured, dtype=torch.bool)
-    return [choice.candidate for choice in choose(prospects, acquisition, Terms(open_.double(), open_), n)]
+    return [choice.candidate for choice in choose(prospects, acquisition, prospects.model.terms(), n)]
 
 
 def by_botorch(model, *, noisy: bool, n: int = 4) -> list[int]:

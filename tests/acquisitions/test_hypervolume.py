@@ -15,7 +15,7 @@ from botorch.utils.multi_objective.hypervolume import Hypervolume as Volume
 from gpytorch.distributions import MultitaskMultivariateNormal
 
 from mfmat.acquisitions import Hypervolume
-from mfmat.choosing import Terms, choose
+from mfmat.choosing import choose
 from mfmat.errors import SchemaError, UnknownNameError
 from mfmat.prospects import Known, Prospects
 
@@ -123,8 +123,7 @@ def _good(Y: torch.Tensor) -> torch.Tensor:
 
 def test_a_batch_is_not_twice_the_same_question(square) -> None:
     prospects = together(square, 7, 8, n=100)
-    open_ = torch.ones_like(prospects.measured, dtype=torch.bool)
-    chosen = choose(prospects, Hypervolume(), Terms(open_.double(), open_), 4)
+    chosen = choose(prospects, Hypervolume(), prospects.model.terms(), 4)
     points = prospects.model.points[[choice.candidate for choice in chosen]]
     assert float(torch.pdist(points).min()) > 0.05
     assert all(len(choice.tells) == 2 for choice in chosen)

@@ -153,7 +153,9 @@ def test_the_baselines_are_always_there_and_begin_alike(result: Backtest) -> Non
 def test_a_cheap_source_that_tells_lowers_the_cost(result: Backtest) -> None:
     summary = result.summary()
     assert (summary["reached"] == 1).all()
-    assert summary.loc["chain", "to_single-fidelity_upper"] < 0
+    # Two of five starts have the best material in them.
+    assert summary.loc["chain", "to_single-fidelity"] < 0
+    assert summary.loc["chain", "to_single-fidelity_upper"] <= 0
     assert summary.loc["chain", "to_random_upper"] < 0
     assert result.verdict().startswith("Use chain: the lowest mean cost in 5 replayed campaigns.")
 

@@ -82,7 +82,7 @@ def test_the_best_value_is_none_of_those_below_a_limit(search: mf.Campaign) -> N
     search.tell(row.assign(x=0.4, y=">0.8"))
     assert search.status().best == 0.8
     assert search.ask(1).shape[0] == 1
-    assert search.model().card["best"] == {"max": 0.8, "min": 0.2}
+    assert search.model().card["means"][-1] > 0.7
 
 
 def test_a_pool_may_not_have_that_column(tmp_path: Path) -> None:

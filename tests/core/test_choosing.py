@@ -29,7 +29,7 @@ class Still(Prospects):
     def __init__(self, n: int, m: int) -> None:
         self.sources, self.variance = m, torch.ones(n).double()
         self.measured, self.shared = torch.ones(n, m).double(), torch.zeros(n, m).double()
-        self.candidates = torch.zeros(n, 2).double()
+        self.candidates, self.others = torch.zeros(n, 2).double(), ()
 
     def believe(self, row: Tensor) -> None:
         assert row.shape == (2,)

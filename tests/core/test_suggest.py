@@ -272,7 +272,7 @@ def test_believing_pairs_is_conditioning_on_their_expected_values(recipe: mf.Lea
     with torch.no_grad():
         mean, _ = surrogate.model.joint(asked, torch.ones(4, dtype=torch.bool))
         conditioned = surrogate.model.condition_on_observations(asked, mean.unsqueeze(-1))
-    after = Prospects(conditioned, prospects.candidates, None)
+    after = Prospects(conditioned, prospects.candidates, [])
     # Rounding is that of the variances before they fell.
     scale = float(prospects_of(surrogate).measured.max())
     for name in ("mean", "variance", "measured", "shared"):

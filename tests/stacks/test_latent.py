@@ -339,7 +339,7 @@ def test_a_cheap_value_that_is_still_to_be_measured_is_known_to_tell(top: mf.Lea
     # Rows on their own are asked in single precision.
     torch.testing.assert_close(prospects.variance, alone, rtol=1e-3, atol=1e-5)
     assert float(prospects.tells[:, 0].median()) > 0.5
-    assert mf.suggest(surrogate, pool, 3)["s"].tolist() == ["low"] * 3
+    assert mf.suggest(surrogate, pool, 3)["s"].tolist().count("low") >= 2
 
 
 def test_one_draw_is_the_mean_and_leaves_the_doubt_in_the_noise() -> None:
