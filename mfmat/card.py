@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from mfmat.calibrators.held_out import COLUMNS, LEVEL
+from mfmat.cell_text import write_cell
 from mfmat.data import Data, material_keys
 from mfmat.learner import FittedModel
 from mfmat.metrics import calibration_curve
@@ -130,11 +131,18 @@ def _calibration(heldout: list[dict[str, Any]], model: FittedModel, data: Data, 
 
 
 def _text(table: pd.DataFrame) -> pd.DataFrame:
-    return table.astype({name: str for name in table.columns if table[name].dtype == object})
+    objects = [name for name in table.columns if table[name].dtype == object]
+    # A structure is hashed as it is written, not as it is shown.
+    written = {name: table[name].map(lambda cell: write_cell(cell) if _is_record(cell) else cell) for name in objects}
+    return table.assign(**written).astype(dict.fromkeys(objects, str))
+
+
+def _is_record(cell: Any) -> bool:
+    return isinstance(cell, dict) or hasattr(cell, "as_dict")
 
 
 def _plain(cell: Any) -> Any:
     cell = cell.item() if isinstance(cell, np.generic) else cell
     if isinstance(cell, float) and not math.isfinite(cell):
         return str(cell)
-    return cell if isinstance(cell, bool | int | float | str) else str(cell)
+    return cell if isinstance(cell, bool | int | float | str) else write_cell(cell)

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from mfmat.errors import SchemaError
+from mfmat.extras import require
 from mfmat.reports import drawings, tables
 from mfmat.reports.contributions import contributions
 from mfmat.reports.evidence import Evidence, check, evidence
-from mfmat.reports.extra import require
 from mfmat.reports.verdict import recipe_name, skipped, tiles, verdict
 from mfmat.reports.wording import labels, percent
 from mfmat.schema import OnError
@@ -74,7 +74,7 @@ def report(
         raise SchemaError(
             f"{path}, which is a folder", expected="the path of a file", fix=f"report(x, '{path}/page.html')"
         )
-    require("jinja2", "a report")
+    require("jinja2", "a report", "report")
     baselines = dict(baselines or {})
     for name, table in baselines.items():
         check(table, what=f"baselines[{name!r}]")
@@ -96,7 +96,7 @@ def report(
 
 
 def _render(content: Mapping[str, Any]) -> str:
-    jinja2 = require("jinja2", "a report")
+    jinja2 = require("jinja2", "a report", "report")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

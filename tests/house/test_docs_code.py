@@ -27,6 +27,7 @@ PAGES = [
     "docs/quickstart.md",
     "docs/bad-input.md",
     "docs/labels.md",
+    "docs/crystals.md",
     "docs/calibration.md",
     "docs/backtest.md",
     "docs/campaigns.md",

@@ -14,8 +14,8 @@ import pytest
 
 import mfmat as mf
 from mfmat.errors import CalibrationError, SchemaError, TableError
+from mfmat.extras import MissingExtraError
 from mfmat.reports import page as page_module
-from mfmat.reports.extra import MissingExtraError
 from mfmat.validation import accuracy, cross_validate
 
 EVIL = "<script>alert(1)</script>\"'&"
