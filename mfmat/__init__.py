@@ -54,6 +54,7 @@ _public = {
     "diagnose": "mfmat.diagnosis",
     "suggest": "mfmat.suggestion",
     "backtest": "mfmat.backtesting",
+    "train_cgcnn": "mfmat.backbone_training",
     "cross_validate": "mfmat.validation",
     "report": "mfmat.reports",
     "datasets": "mfmat.datasets",

@@ -84,11 +84,15 @@ class CGCNN(Backbone, kind="cgcnn"):
     @property
     def version(self) -> str:
         """A digest of the weights."""
-        return _load(self.networks, self.folder).digest
+        return self._bank.digest
+
+    @property
+    def _bank(self) -> _Bank:
+        return _load(self.networks, self.folder, _stamp(self.folder))
 
     def compute(self, crystal: Crystal, levels: Sequence[str]) -> Arrays:
         """One crystal's features; a number for each network costs as much as all levels."""
-        bank = _load(self.networks, self.folder)
+        bank = self._bank
         if crystal.numbers.max() > bank.elements:
             raise RefusedError(f"cgcnn knows the first {bank.elements} elements")
         with few_threads(1), torch.inference_mode():
@@ -141,7 +145,8 @@ def list_networks(folder: str | None = None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def _load(networks: tuple[str, ...], folder: str | None) -> _Bank:
+def _load(networks: tuple[str, ...], folder: str | None, stamp: int) -> _Bank:  # noqa: ARG001
+    """The networks of a folder as it was at that time."""
     facts = json.loads(_read(folder, FACTS))
     if missing := [name for name in networks if name not in facts]:
         raise SavedFileError(
@@ -156,6 +161,12 @@ def _load(networks: tuple[str, ...], folder: str | None) -> _Bank:
     bank = NetworkBank([load_network(name, folder) for name in networks])
     elements = len(json.loads(_read(folder, ELEMENTS)))
     return _Bank(bank, scales[:, 0], scales[:, 1], elements, f"{_RULES}-{digest.hexdigest()[:16]}")
+
+
+def _stamp(folder: str | None) -> int:
+    """When a folder was last written; a folder of one's own may have been trained anew since it was read."""
+    facts = Path(folder or ".").expanduser() / FACTS
+    return facts.stat().st_mtime_ns if folder is not None and facts.is_file() else 0
 
 
 def _elements(content: bytes) -> torch.Tensor:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from mfmat.features.backbones.neighbours import find_neighbours
+from mfmat.features.backbones.neighbours import Neighbours, find_neighbours
 from mfmat.features.crystals import Crystal
 
 NEAREST, RADIUS = 12, 8.0
@@ -24,6 +24,7 @@ class CrystalGraphs:
 
     Args:
         crystals: one or more.
+        found: the neighbours of each, where they were searched for before.
 
     Attributes:
         numbers: n, the atomic number of each atom.
@@ -33,8 +34,8 @@ class CrystalGraphs:
         count: of the crystals.
     """
 
-    def __init__(self, crystals: Sequence[Crystal]) -> None:
-        found = [find_neighbours(crystal, NEAREST, RADIUS) for crystal in crystals]
+    def __init__(self, crystals: Sequence[Crystal], found: Sequence[Neighbours] | None = None) -> None:
+        found = found or [search(crystal) for crystal in crystals]
         sizes = [len(crystal.numbers) for crystal in crystals]
         starts = np.cumsum([0, *sizes[:-1]])
         atoms = np.concatenate([near.atoms + start for near, start in zip(found, starts, strict=True)])
@@ -44,6 +45,17 @@ class CrystalGraphs:
         self.bonds = torch.from_numpy(np.exp(-(((distances[..., None] - _CENTRES) / 0.2) ** 2)))
         self.owner = torch.repeat_interleave(torch.tensor(sizes))
         self.count = len(crystals)
+
+    def to(self, device: str) -> Self:
+        """These graphs on a device, in place."""
+        for name in ("numbers", "atoms", "bonds", "owner"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
+
+def search(crystal: Crystal) -> Neighbours:
+    """The neighbours that the network looks at: the 12 nearest within 8 Å."""
+    return find_neighbours(crystal, NEAREST, RADIUS)
 
 
 class Convolution(nn.Module):
