@@ -174,7 +174,7 @@ def test_networks_that_are_not_there(mfmat_data, tmp_path, monkeypatch):
     with pytest.raises(SavedFileError, match=r"no network 'mp_gap'.*one of castelli_eform"):
         _ = CGCNN("mp_gap").version
     with pytest.raises(SavedFileError, match=r"extractors\.json: No such file"):
-        _ = CGCNN("mine", folder=str(tmp_path)).version
+        recall(CGCNN("mine", folder=str(tmp_path)), CRYSTALS, ["predictions"])
     monkeypatch.delenv("MFMAT_DATA")
     with pytest.raises(DownloadError, match="MFMAT_DATA"):
         _ = CGCNN(("mp_eform", "mp_kvrh")).version

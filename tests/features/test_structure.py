@@ -115,6 +115,14 @@ def test_a_fallback_is_no_way_around_cells_that_cannot_be_read(counted):
     assert np.isnan(X[1]).all()
 
 
+def test_no_cell_can_be_read(counted):
+    table = pd.DataFrame({"structure": ["nothing", None]})
+    for featurizer in (counted(), counted(fallback="composition")):
+        X, problems = featurizer.encode(table)
+        assert len(problems) == 2
+        assert np.isnan(X).all()
+
+
 def test_all_are_refused(counted):
     table = pd.DataFrame({"structure": [HELIUM, HELIUM]})
     X, problems = counted(fallback="composition").encode(table)
@@ -134,7 +142,8 @@ def test_groups_are_reduced_formulas(counted):
 def test_crystals_travel_with_a_surrogate(cache, tmp_path, monkeypatch):
     """Fitted to Structures, saved, and loaded with another cache: the same numbers for structures and their JSON."""
     table = salts()
-    schema = mf.Schema(mf.Structure("structure", backbone="geometry"), value="y")
+    inputs = (mf.Composition("structure", blocks="averages"), mf.Structure("structure", backbone="geometry"))
+    schema = mf.Schema(inputs, value="y")
     surrogate = mf.fit(table, schema, mf.Conformal(mf.GP()))
     said = surrogate.predict(table)
     assert (said["median"] - table["y"]).abs().max() < 0.1

@@ -8,10 +8,11 @@ from typing import Self, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from mfmat.features.backbones.neighbours import Neighbours, find_neighbours
+from mfmat.features.backbones.neighbours import Neighbours, find_kinds, find_neighbours
 from mfmat.features.crystals import Crystal
 
 NEAREST, RADIUS = 12, 8.0
@@ -42,7 +43,7 @@ class CrystalGraphs:
         distances = np.concatenate([near.distances for near in found])
         self.numbers = torch.from_numpy(np.concatenate([crystal.numbers for crystal in crystals]))
         self.atoms = torch.from_numpy(atoms)
-        self.bonds = torch.from_numpy(np.exp(-(((distances[..., None] - _CENTRES) / 0.2) ** 2)))
+        self.bonds = spread(distances)
         self.owner = torch.repeat_interleave(torch.tensor(sizes))
         self.count = len(crystals)
 
@@ -51,6 +52,11 @@ class CrystalGraphs:
         for name in ("numbers", "atoms", "bonds", "owner"):
             setattr(self, name, getattr(self, name).to(device))
         return self
+
+
+def spread(distances: NDArray[np.float64]) -> Tensor:
+    """Distances on Gaussians, 41 for each."""
+    return torch.from_numpy(np.exp(-(((distances[..., None] - _CENTRES) / 0.2) ** 2)))
 
 
 def search(crystal: Crystal) -> Neighbours:
@@ -127,7 +133,8 @@ class CrystalGraphNetwork(nn.Module):
 class NetworkBank:
     """m trained networks side by side on one crystal: one product of matrices for all of them.
 
-    In double precision and one crystal at a time, with the normalisations folded into the weights.
+    In double precision and one crystal at a time, with the normalisations folded into the weights. Atoms that the
+    networks cannot tell apart are worked out once.
 
     Args:
         networks: trained ones, with the same elements' vectors.
@@ -142,15 +149,19 @@ class NetworkBank:
 
     def run(self, crystal: Crystal) -> list[Tensor]:
         """Atoms after each step (m x n x 64), pooled (m x 64), hidden (m x 32) and standardised predictions (m)."""
-        graphs = CrystalGraphs([crystal])
-        bonds = graphs.bonds.flatten(0, 1)
-        levels = [self._embedded[:, graphs.numbers - 1]]
+        near = search(crystal)
+        kinds = find_kinds(crystal, near, LAYERS)
+        first, count = np.unique(kinds, return_index=True, return_counts=True)[1:]
+        atoms, bonds = torch.from_numpy(kinds[near.atoms[first]]), spread(near.distances[first]).flatten(0, 1)
+        levels = [self._embedded[:, torch.from_numpy(crystal.numbers[first] - 1)]]
         for layer in self._layers:
-            levels.append(layer(levels[-1], graphs.atoms, bonds))
-        pooled = levels[-1].mean(dim=1, keepdim=True)
+            levels.append(layer(levels[-1], atoms, bonds))
+        share = torch.from_numpy(count / count.sum())
+        pooled = (levels[-1] * share[:, None]).sum(dim=1, keepdim=True)
         hidden = softplus(torch.baddbmm(self._hidden[1], softplus(pooled), self._hidden[0]))
         out = torch.baddbmm(self._out[1], hidden, self._out[0])
-        return [*levels, pooled[:, 0], hidden[:, 0], out[:, 0, 0]]
+        every = torch.from_numpy(kinds)
+        return [*(level[:, every] for level in levels), pooled[:, 0], hidden[:, 0], out[:, 0, 0]]
 
 
 class _Folded:

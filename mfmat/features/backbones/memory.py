@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 import numpy as np
 
 from mfmat.cache_folder import cache
-from mfmat.errors import MfmatWarning, warn
+from mfmat.errors import MfmatError, MfmatWarning, warn
 from mfmat.features.backbones.backbone import Arrays, Backbone, RefusedError
 from mfmat.features.crystals import Crystal
 from mfmat.progress import track
@@ -41,6 +41,8 @@ def recall(backbone: Backbone, crystals: Sequence[Crystal], levels: Sequence[str
             found = _read(kept, backbone, crystals, levels)
             missing = [c for c in crystals if set(levels) - set(found.get(c.identity, ()))]
             done = dict(_compute(kept, backbone, missing, levels))
+    except MfmatError:
+        raise  # of the backbone, and no fault of the file
     except (OSError, sqlite3.Error) as error:
         warn(
             CacheWarning,
