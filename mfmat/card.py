@@ -16,6 +16,7 @@ import torch
 from mfmat.calibrators.held_out import COLUMNS, LEVEL
 from mfmat.cell_text import write_cell
 from mfmat.data import Data, material_keys
+from mfmat.features.featurizer import columns_of
 from mfmat.learner import FittedModel
 from mfmat.metrics import calibration_curve
 from mfmat.schema import Schema
@@ -33,7 +34,7 @@ def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedMode
         data: the table as tensors.
         model: what was fitted.
     """
-    columns = _columns(schema)
+    columns = columns_of(schema.featurizers)
     rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
     heldout = _heldout(table, schema, model)
     target, keys = data.Y[data.fidelity == data.target], material_keys(data.X, data.material)
@@ -84,18 +85,13 @@ def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[di
     evidence = model.evidence()
     if evidence is None:
         return []
-    columns = _columns(schema)
+    columns = columns_of(schema.featurizers)
     rows, records = table[columns], []
     for position, *numbers in evidence.tolist():
         inputs = {str(name): _plain(cell) for name, cell in rows.iloc[int(position)].items()}
         said = dict(zip(COLUMNS[1:], numbers, strict=True))
         records.append({"index": _plain(table.index[int(position)]), "inputs": inputs, **said})
     return records
-
-
-def _columns(schema: Schema) -> list[str]:
-    """The columns of the inputs, each once, as several featurizers may read one."""
-    return list(dict.fromkeys(column for featurizer in schema.featurizers for column in featurizer.columns))
 
 
 def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:

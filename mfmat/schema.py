@@ -17,7 +17,7 @@ from torch import Tensor
 from mfmat.cells import find_levels, find_missing
 from mfmat.data import Data, material_keys
 from mfmat.errors import MfmatWarning, Problem, SchemaError, TableError, UnknownNameError, nearest, warn
-from mfmat.features.featurizer import Featurizer
+from mfmat.features.featurizer import Featurizer, columns_of
 from mfmat.identities import number_names, number_rows
 from mfmat.posteriors import RowPosterior, interval, quantile
 from mfmat.readings import read_costs, read_noise, read_values
@@ -153,7 +153,7 @@ class Schema(Value, kind="schema"):
 
     def settle(self, table: pd.DataFrame) -> Schema:
         """This schema with what it leaves open (levels of categories, classes of labels) read off the table."""
-        self._require(table, [column for f in self.featurizers for column in f.columns])
+        self._require(table, columns_of(self.featurizers))
         settled = tuple(featurizer.settle(table) for featurizer in self.featurizers)
         metadata = tuple(each.settle(table) if _has(table, each) else each for each in self._metadata)
         kinds = {name: self._classes(table, name) if kind == "label" else kind for name, kind in self._kinds.items()}
@@ -228,7 +228,7 @@ class Schema(Value, kind="schema"):
             UnknownNameError: a source that the schema does not know.
             TableError: as `data`.
         """
-        self._require(table, [column for f in self.featurizers for column in f.columns])
+        self._require(table, columns_of(self.featurizers))
         X, problems = self._features(table)
         good = _keep(len(table), problems, on_error)
         fidelity = torch.full((len(good), 1), float(self.fidelity(source)), dtype=torch.double)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mfmat.cells import is_missing, make_problem
 from mfmat.errors import Problem
 from mfmat.features.elements import load_elements
+from mfmat.features.formulas import write_formula
 
 DIGITS = 6
 """Decimals of lattice vectors (Å) and fractional coordinates: crystals that agree in them are one crystal."""
@@ -145,6 +146,18 @@ def holds_crystal(cell: object) -> bool:
     if isinstance(cell, str):
         return _is_content(cell) or cell.lower().endswith(SUFFIXES)
     return isinstance(cell, Crystal | Mapping | Path) or (hasattr(cell, "frac_coords") and hasattr(cell, "is_ordered"))
+
+
+def show_cell(cell: object) -> str:
+    """A cell as people are shown it: of a crystal the reduced formula, of anything else its text.
+
+    >>> show_cell({"lattice": np.eye(3) * 3, "species": ["Fe"], "frac_coords": [[0, 0, 0]]}), show_cell("no crystal")
+    ('Fe', 'no crystal')
+    """
+    try:
+        return write_formula(read_crystal(cell).formula) if holds_crystal(cell) else str(cell)
+    except ValueError:
+        return str(cell)
 
 
 class CrystalReading(NamedTuple):

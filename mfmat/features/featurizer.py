@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
@@ -51,3 +52,8 @@ class Featurizer(Value, ABC):
     def families(self, table: pd.DataFrame) -> NDArray[np.object_] | None:
         """Each row's family of compounds, coarse enough to compare; None where the columns tell of none."""
         return None
+
+
+def columns_of(featurizers: Iterable[Featurizer]) -> list[str]:
+    """The columns that featurizers read, each once, as several of them may read one."""
+    return list(dict.fromkeys(column for featurizer in featurizers for column in featurizer.columns))

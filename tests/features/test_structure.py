@@ -213,3 +213,13 @@ def test_a_supercell_is_the_same_material(mfmat_data, cache):
     table = pd.DataFrame({"structure": [cell, cell * (2, 1, 1), cell.get_reduced_structure()]})
     X, _ = mf.SourceNetworks("structure").encode(table)
     assert np.allclose(X, X[0], rtol=1e-5, atol=1e-4)
+
+
+def test_a_report_shows_formulas(cache, tmp_path):
+    table = salts(30)
+    surrogate = mf.fit(table, mf.Schema(mf.Structure("structure", backbone="geometry"), value="y"), mf.GP())
+    mf.report(surrogate, tmp_path / "page.html", pool=table[["structure"]].head(4))
+    page = (tmp_path / "page.html").read_text()
+    assert "LiBr" in page
+    assert "frac_coords" not in page
+    assert "lattice" not in page

@@ -232,7 +232,7 @@ def test_a_pool_without_its_column(job: Any, tmp_path: Path) -> None:
 
 
 def test_a_missing_extra_is_named(job: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(package: str, purpose: str) -> None:
+    def missing(package: str, purpose: str, extra: str) -> None:
         raise MissingExtraError("no package", expected="it", fix='pip install "mfmat[report]"')
 
     monkeypatch.setattr(page_module, "require", missing)
