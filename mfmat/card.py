@@ -133,9 +133,11 @@ def _calibration(heldout: list[dict[str, Any]], model: FittedModel, data: Data, 
 
 def _text(table: pd.DataFrame) -> pd.DataFrame:
     objects = [name for name in table.columns if table[name].dtype == object]
-    # A structure is hashed as it is written, not as it is shown.
-    written = {name: table[name].map(lambda cell: write_cell(cell) if _is_record(cell) else cell) for name in objects}
-    return table.assign(**written).astype(dict.fromkeys(objects, str))
+    table = table.copy(deep=False)
+    for name in objects:
+        # A structure is hashed as it is written, not as it is shown.
+        table[name] = table[name].map(lambda cell: write_cell(cell) if _is_record(cell) else cell)
+    return table.astype(dict.fromkeys(objects, str))
 
 
 def _is_record(cell: Any) -> bool:

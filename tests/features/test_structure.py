@@ -169,6 +169,7 @@ def test_a_table_of_structures_has_one_digest():
         structure=lambda t: [json.dumps(cell.as_dict(), default=float) for cell in t["structure"]]
     )
     assert digest(as_text) == digest(salts(3))
+    assert len(digest(salts(3).rename(columns={"structure": 0}))) == 64
 
 
 def test_a_campaign_over_structures(cache, tmp_path):
