@@ -24,6 +24,8 @@ SINGLY = 200
 """Rows of the target up to which leaving out each source in turn costs seconds, if none has many rows itself."""
 SEVERAL = 4
 """Cheap sources up to which that is so, and one of them may be the one that hurts."""
+NARROW = 20
+"""Columns of a view up to which a relevance for each of them can be learned: settings, not descriptors."""
 QUICK = Ensemble(members=2, epochs=20)
 """Of a cheap source with thousands of rows: what it says becomes an input, and needs no polish."""
 
@@ -37,6 +39,7 @@ class Sizes:
         target: rows of the target.
         above: those of them that are not at the floor.
         labels: whether the target is a label.
+        narrow: whether views have several columns, and none many.
         floored: whether the target often has its smallest value exactly, and that is the stated floor where one is.
     """
 
@@ -44,6 +47,7 @@ class Sizes:
     target: int
     above: int
     labels: bool
+    narrow: bool
     floored: bool
 
 
@@ -55,11 +59,13 @@ def measure(data: Data) -> Sizes:
     lowest = float(y.min()) if len(y) else math.nan
     labels = data.target in data.classes
     floored = not labels and lowest in data.atoms() and data.floor in (None, lowest)
-    return Sizes(cheap, len(y), int((y > lowest).sum()) if floored else len(y), labels, floored)
+    widths = [view.stop - view.start for view in data.views.values()]
+    narrow = max(widths) <= NARROW and max(widths) > 1
+    return Sizes(cheap, len(y), int((y > lowest).sum()) if floored else len(y), labels, narrow, floored)
 
 
 def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int) -> dict[str, Learner]:
-    """Recipes by what they are called; the target alone is the last.
+    """Recipes by what they are called, those of the target alone last.
 
     Args:
         data: all rows.
@@ -81,7 +87,10 @@ def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int
         found[f"one process over {names}"] = MultiTask(limit=limit)
     if sizes.cheap:
         found[f"latents of {names}"] = _latent(data, sizes, member, limit, seed)
-    return found | {"the target alone": TargetOnly(member or _alone(sizes))}
+    found["the target alone"] = TargetOnly(member or _alone(sizes))
+    if not sizes.cheap and sizes.narrow and sizes.target <= SHARED and not member and not sizes.labels:
+        found["the target alone, each column by its relevance"] = TargetOnly(_earnest(sizes, GP(ard=True)))
+    return found
 
 
 def describe_limit(data: Data, member: Learner | None, limit: int) -> list[str]:
@@ -112,13 +121,13 @@ def _below(rows: int, labels: bool) -> Learner:
     return Forest() if labels else QUICK
 
 
-def _earnest(sizes: Sizes) -> Learner:
+def _earnest(sizes: Sizes, process: GP = GP()) -> Learner:  # noqa: B008 (a frozen value)
     """For the target's rows, by their number."""
     if sizes.target < FEW:
-        return _floored(GP(), sizes)
+        return _floored(process, sizes)
     if sizes.labels:
-        return Mixture([GP(), Forest()]) if sizes.target <= EXACT else Forest()
-    return _floored(Mixture([GP() if sizes.above <= SMOOTH else Ensemble(), Forest()]), sizes)
+        return Mixture([process, Forest()]) if sizes.target <= EXACT else Forest()
+    return _floored(Mixture([process if sizes.above <= SMOOTH else Ensemble(), Forest()]), sizes)
 
 
 def _alone(sizes: Sizes) -> Learner:

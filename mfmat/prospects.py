@@ -32,8 +32,8 @@ class Prospects:
     Args:
         model: fitted; its `joint` is asked.
         candidates: n x (d+1), at the target.
-        best: the best values measured in the target, by `"max"` and `"min"`; None where nothing was: the best that is
-            expected in the pool stands in.
+        best: the best means of what was measured in the target, by `"max"` and `"min"`; None where nothing was: the
+            best that is expected in the pool stands in.
         seed: of whatever an acquisition draws.
         reference: further candidates, after the others, that stand for the whole pool where these are a part of it
             (r x (d+1)); n counts them, too.
@@ -78,7 +78,7 @@ class Prospects:
         return self.moved / self.variance.clamp_min(1e-300)[:, None]
 
     def best(self, maximize: bool) -> float:
-        """The best value measured in the target, never in a cheaper source."""
+        """The best mean of what was measured in the target, never in a cheaper source."""
         if self._best is not None:
             return self._best["max" if maximize else "min"]
         return float(self.mean.max() if maximize else self.mean.min())

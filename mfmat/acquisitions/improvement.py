@@ -21,10 +21,11 @@ class Improvement(Acquisition, kind="improvement"):
     r"""Expected improvement of the target's posterior mean at the candidate, for a measurement in any source.
 
     $u(x, s) = E[(\mu_T(x) + \tau_s(x) Z - y^*)_+]$, with $\tau_s^2 = Cov(f_T, y_s)^2 / Var(y_s)$: how far a
-    measurement in source s moves the target's mean there, and $y^*$ the best value measured *in the target*, never in a
-    cheaper source. For a noise-free measurement of the target it is expected improvement (Jones et al. 1998,
-    doi:10.1023/A:1008306431147); for a cheap source it is as large as that source is informative. Computed by
-    BoTorch's LogEI (Ament et al. 2023, arXiv:2310.20708).
+    measurement in source s moves the target's mean there, and $y^*$ the best mean of the materials measured *in the
+    target*, never in a cheaper source: what noise has added to the best value seen is not to be beaten (Picheny
+    et al. 2013, doi:10.1007/s00158-013-0919-4). For a noise-free measurement of the target it is
+    expected improvement (Jones et al. 1998, doi:10.1023/A:1008306431147); for a cheap source it is as large as that
+    source is informative. Computed by BoTorch's LogEI (Ament et al. 2023, arXiv:2310.20708).
 
     Args:
         maximize: False to look for small values.

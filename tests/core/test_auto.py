@@ -365,3 +365,14 @@ def test_a_hurdle_is_tried_where_the_stated_floor_is_what_repeats(floor: float |
     schema = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"own": 1}, floor=floor)
     recipe = suggest_candidates(schema.data(table), None, 100, 0)["the target alone"]
     assert (recipe.config()["member"]["kind"] == "hurdle") is hurdle
+
+
+def test_settings_of_which_one_matters_are_weighed_by_their_relevance() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"x{i}" for i in range(6)]
+    table = pd.DataFrame(rng.random((60, 6)), columns=names).assign(y=lambda t: np.sin(9 * t["x0"]))
+    surrogate = mf.fit(table, mf.Schema(mf.Columns(names), value="y"))
+    scores = {row["candidate"]: row["crps"] for row in surrogate.card["compared"]}
+    relevant = scores["the target alone, each column by its relevance"]
+    assert relevant < 0.8 * scores["the target alone"]
+    assert surrogate.card["compared"][0]["crps"] <= relevant
