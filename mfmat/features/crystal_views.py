@@ -67,7 +67,7 @@ class CrystalViews(Featurizer, ABC):
     @property
     def views(self) -> dict[str, tuple[str, ...]]:
         """One view a level, named after the column, the backbone and the level; then those of a fallback."""
-        return self._own | (self._composition.views | self._flag if self.fallback else {})
+        return self._own | (self._of_fallback if self.fallback else {})
 
     def encode(self, table: pd.DataFrame) -> tuple[Numbers, list[Problem]]:
         """Numbers (n x d, one view after the other), and the crystals that cannot be read or are refused."""
@@ -79,20 +79,21 @@ class CrystalViews(Featurizer, ABC):
         if not self.fallback:
             hit = [i for i, code in enumerate(reading.codes) if code in refused]
             said = [make_problem(column, i, f"refused: {refused[reading.codes[i]]}") for i in hit]
+            block[list(refused)] = np.nan
             return _spread(block, reading), sorted(reading.problems + said, key=lambda problem: problem.position)
-        block[list(refused)] = np.concatenate([self.typical[view] for view in self._own])
+        block = np.where(np.isnan(block), np.concatenate([self.typical[view] for view in self._own]), block)
         flags = np.zeros((len(block), 1))
         flags[list(refused)] = 1.0
-        known, _ = self._composition.encode(table)
+        known, _ = Composition(self.column).encode(table)
         return np.hstack([_spread(block, reading), known, _spread(flags, reading)]), reading.problems
 
     def settle(self, table: pd.DataFrame) -> Self:
         """With a fallback, this featurizer with the mean of each feature over the crystals that are not refused."""
         if not self.fallback or self.typical:
             return self
-        block, refused = self._run(read_crystals(table[self.column]).crystals)
-        taken = np.delete(block, list(refused), axis=0)
-        row = taken.mean(axis=0) if len(taken) else np.zeros(block.shape[1])
+        block, _ = self._run(read_crystals(table[self.column]).crystals)
+        # Where all are refused nothing is typical, and 0 as good as any number.
+        row = np.nansum(block, axis=0) / np.maximum((~np.isnan(block)).sum(axis=0), 1)
         ends = np.cumsum([len(features) for features in self._own.values()])
         parts = np.split(row, ends[:-1])
         return replace(self, typical={view: part.tolist() for view, part in zip(self._own, parts, strict=True)})
@@ -108,12 +109,12 @@ class CrystalViews(Featurizer, ABC):
         return _named([family(crystal.formula) for crystal in reading.crystals], reading)
 
     @property
-    def _composition(self) -> Composition:
-        return Composition(self.column)
-
-    @property
-    def _flag(self) -> dict[str, tuple[str, ...]]:
-        return {f"{self.column}.refused": ("refused",)}
+    def _of_fallback(self) -> dict[str, tuple[str, ...]]:
+        """The composition and the flag, under the name of the backbone, as other featurizers may have theirs."""
+        name = f"{self.column}.{self.plan[0][0].name}"
+        known = Composition(self.column).views.items()
+        blocks = {name + view.removeprefix(self.column): features for view, features in known}
+        return blocks | {f"{name}.refused": ("refused",)}
 
     @property
     def _own(self) -> dict[str, tuple[str, ...]]:
@@ -127,7 +128,7 @@ class CrystalViews(Featurizer, ABC):
         return views
 
     def _run(self, crystals: Sequence[Crystal]) -> tuple[Numbers, dict[int, RefusedError]]:
-        """Each crystal's features, NaN where it is refused, and the reasons."""
+        """Each crystal's features, NaN where a backbone refuses it, and the reasons."""
         blocks, refused = [], {}
         for backbone, levels in self.plan:
             width = sum(map(len, self._features(backbone, levels)))
@@ -138,9 +139,7 @@ class CrystalViews(Featurizer, ABC):
                 else:
                     block[i] = np.concatenate([self._flatten(said[level]) for level in levels])
             blocks.append(block)
-        found = np.hstack(blocks)
-        found[list(refused)] = np.nan
-        return found, refused
+        return np.hstack(blocks), refused
 
     def _features(self, backbone: Backbone, levels: Sequence[str]) -> list[tuple[str, ...]]:
         found = [backbone.levels[level] for level in levels]

@@ -206,7 +206,8 @@ def _read_file(path: Path) -> Crystal:
     try:
         text = path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        raise ValueError(f"no file that can be read: {getattr(error, 'strerror', None) or error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"neither the text of a structure nor a file that can be read: {reason}") from None
     if not _is_content(text):
         raise ValueError("a file without a structure")
     return _of_content(text)

@@ -22,7 +22,7 @@ class Structure(CrystalViews, kind="structure"):
     for each crystal and kept on disk (MFMAT_CACHE).
 
     With `fallback="composition"` every row also has the views of `Composition` and one that says whether it was
-    refused; a refused crystal has, in the views of the network, the mean over the table that the featurizer was
+    refused; in the views of a network that refuses it, a crystal has the mean over the table that the featurizer was
     settled on.
 
     Args:

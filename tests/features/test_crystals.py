@@ -105,7 +105,7 @@ def test_a_cell_that_is_none_is_a_problem(cell: object, what: str) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no file that can be read"):
+    with pytest.raises(ValueError, match="nor a file that can be read"):
         read_crystal(tmp_path)
 
 

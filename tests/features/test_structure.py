@@ -96,6 +96,9 @@ def test_a_refused_crystal_falls_back_on_its_composition(counted):
     assert np.isfinite(X).all()
     own = sum(len(features) for view, features in counted().views.items())
     assert X[2, :own] == pytest.approx(X[[0, 1, 3, 4, 5], :own].mean(axis=0))
+    assert list(featurizer.views)[-3:] == [
+        f"structure.counting.{end}" for end in ("statistics", "fractions", "refused")
+    ]
     assert X[:, own:-1] == pytest.approx(mf.Composition("structure").encode(table)[0])
     assert X[:, -1].tolist() == [0, 0, 1, 0, 0, 0]
     assert sum(map(len, featurizer.views.values())) == X.shape[1]
@@ -104,6 +107,18 @@ def test_a_refused_crystal_falls_back_on_its_composition(counted):
     assert mf.Structure.of(json.loads(json.dumps(featurizer.config()))) == featurizer
     assert np.array_equal(featurizer.encode(table.iloc[2:3])[0][0], X[2])
     assert np.array_equal(counted(fallback="composition").encode(table)[0], X)
+
+
+def test_what_another_backbone_knows_is_kept(counted):
+    table = salts(4)
+    table.loc[1, "structure"] = Structure(Lattice.cubic(3), ["He"], [[0, 0, 0]])
+    featurizer = counted(level=("sizes", "geometry"), fallback="composition")
+    X, problems = featurizer.encode(table)
+    assert problems == []
+    said = dict(zip([name for names in featurizer.views.values() for name in names], X[1], strict=False))
+    assert (said["space group"], said["volume per atom"], said["refused"]) == (221, 27, 1)
+    assert said["volume"] == pytest.approx(X[[0, 2, 3], 1].mean())
+    assert np.isnan(counted(level=("sizes", "geometry")).encode(table)[0][1]).all()
 
 
 def test_a_fallback_is_no_way_around_cells_that_cannot_be_read(counted):
