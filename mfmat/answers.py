@@ -17,6 +17,7 @@ from mfmat.costs import cost_column
 from mfmat.data import material_keys
 from mfmat.durations import DURATION, find_bad
 from mfmat.errors import Problem, TableError
+from mfmat.features.featurizer import columns_of
 from mfmat.frames import plain
 from mfmat.journal import Entry
 from mfmat.readings import read_noise, read_values
@@ -115,7 +116,7 @@ class Catalogue:
 
     def settle(self, *others: pd.DataFrame) -> Schema:
         """The schema with the levels of its categories, those of the pool and of other tables."""
-        columns = [column for featurizer in self.schema.featurizers for column in featurizer.columns]
+        columns = columns_of(self.schema.featurizers)
         rows = pd.concat([table[columns] for table in (self.pool, *others)], ignore_index=True)
         return replace(self.schema, inputs=tuple(each.settle(rows) for each in self.schema.featurizers))
 

@@ -14,7 +14,9 @@ import pandas as pd
 import torch
 
 from mfmat.calibrators.held_out import COLUMNS, LEVEL
+from mfmat.cell_text import write_cell
 from mfmat.data import Data, material_keys
+from mfmat.features.featurizer import columns_of
 from mfmat.learner import FittedModel
 from mfmat.metrics import calibration_curve
 from mfmat.schema import Schema
@@ -34,7 +36,7 @@ def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedMode
         data: the table as tensors.
         model: what was fitted.
     """
-    columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
+    columns = columns_of(schema.featurizers)
     rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
     heldout = _heldout(table, schema, model)
     keys, provenance = material_keys(data.X, data.material), _provenance(table, schema, data)
@@ -95,7 +97,7 @@ def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[di
     evidence = model.evidence()
     if evidence is None:
         return []
-    columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
+    columns = columns_of(schema.featurizers)
     rows, records = table[columns], []
     for position, *numbers in evidence.tolist():
         inputs = {str(name): _plain(cell) for name, cell in rows.iloc[int(position)].items()}
@@ -142,11 +144,20 @@ def _calibration(heldout: list[dict[str, Any]], model: FittedModel, data: Data, 
 
 
 def _text(table: pd.DataFrame) -> pd.DataFrame:
-    return table.astype({name: str for name in table.columns if table[name].dtype == object})
+    objects = [name for name in table.columns if table[name].dtype == object]
+    table = table.copy(deep=False)
+    for name in objects:
+        # A structure is hashed as it is written, not as it is shown.
+        table[name] = table[name].map(lambda cell: write_cell(cell) if _is_record(cell) else cell)
+    return table.astype(dict.fromkeys(objects, str))
+
+
+def _is_record(cell: Any) -> bool:
+    return isinstance(cell, dict) or hasattr(cell, "as_dict")
 
 
 def _plain(cell: Any) -> Any:
     cell = cell.item() if isinstance(cell, np.generic) else cell
     if isinstance(cell, float) and not math.isfinite(cell):
         return str(cell)
-    return cell if isinstance(cell, bool | int | float | str) else str(cell)
+    return cell if isinstance(cell, bool | int | float | str) else write_cell(cell)

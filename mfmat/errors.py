@@ -117,7 +117,14 @@ class Problem:
             )
 
     def __str__(self) -> str:
-        return f"row {self.index!r} (number {self.position}), column {self.column!r}: {self.what}, got {self.value!r}"
+        place = f"row {self.index!r} (number {self.position}), column {self.column!r}"
+        return f"{place}: {self.what}, got {_shorten(self.value)}"
+
+
+def _shorten(value: object, length: int = 120) -> str:
+    """A cell as it is shown: one line, the middle of a whole file left out."""
+    said = " ".join(repr(value).split()) if len(repr(value)) > length else repr(value)
+    return said if len(said) <= length else f"{said[: length - 20]} ... {said[-15:]}"
 
 
 class TableError(MfmatError, ValueError):

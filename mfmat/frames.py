@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mfmat.cell_text import write_cell
 from mfmat.errors import SavedFileError
 
 KEPT = ("int64", "float64", "bool", "str", "object")
@@ -66,7 +67,7 @@ def plain(cell: Any) -> Any:
         return None
     if isinstance(cell, float) and math.isinf(cell):
         return str(cell)
-    return cell if isinstance(cell, bool | int | float | str) else str(cell)
+    return cell if isinstance(cell, bool | int | float | str) else write_cell(cell)
 
 
 def _pack(column: pd.Series, name: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from mfmat.cells import find_levels, find_missing
 from mfmat.costs import Cost, check_costs, check_rates, check_setup, find_units, name_columns, read_costs, scalar
 from mfmat.data import Data, material_keys
 from mfmat.errors import Problem, SchemaError, TableError, UnknownNameError, nearest
-from mfmat.features.featurizer import Featurizer, check_distinct
+from mfmat.features.featurizer import Featurizer, check_distinct, columns_of
 from mfmat.identities import number_names, number_rows
 from mfmat.posteriors import RowPosterior, interval, quantile
 from mfmat.readings import read_noise, read_values
@@ -166,7 +166,7 @@ class Schema(Value, kind="schema"):
 
     def settle(self, table: pd.DataFrame) -> Schema:
         """This schema with what it leaves open (levels of categories, classes of labels) read off the table."""
-        self._require(table, [column for f in self.featurizers for column in f.columns])
+        self._require(table, columns_of(self.featurizers))
         settled = tuple(featurizer.settle(table) for featurizer in self.featurizers)
         metadata = tuple(each.settle(table) if each.reads(table) else each for each in self._metadata)
         kinds = {name: self._classes(table, name) if kind == "label" else kind for name, kind in self._kinds.items()}
@@ -248,7 +248,7 @@ class Schema(Value, kind="schema"):
             UnknownNameError: a source that the schema does not know.
             TableError: as `data`.
         """
-        self._require(table, [column for f in self.featurizers for column in f.columns])
+        self._require(table, columns_of(self.featurizers))
         X, problems = self._features(table)
         good = keep(len(table), problems, on_error)
         fidelity = torch.full((len(good), 1), float(self.fidelity(source)), dtype=torch.double)

@@ -40,7 +40,12 @@ def hold_out(data: Data, share: float, seed: int) -> tuple[Codes, Codes]:
 
     With fewer than 10 groups nothing is held out.
     """
-    groups, member = torch.unique(data.groups, return_inverse=True)
+    return hold_out_groups(data.groups, share, seed)
+
+
+def hold_out_groups(each: Codes, share: float, seed: int) -> tuple[Codes, Codes]:
+    """As `hold_out`, of the group of each row."""
+    groups, member = torch.unique(each, return_inverse=True)
     count = round(share * len(groups)) if len(groups) >= 10 else 0
     order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
     held = torch.isin(member, order[:count])

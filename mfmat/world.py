@@ -14,6 +14,7 @@ from torch import Tensor
 from mfmat.amounts import by_unit
 from mfmat.data import Data, material_keys
 from mfmat.errors import Problem, SchemaError, TableError
+from mfmat.features.featurizer import columns_of
 from mfmat.schema import Schema
 from mfmat.sources import read_fidelities
 
@@ -146,7 +147,7 @@ def _averaged(first: pd.DataFrame, data: Data, schema: Schema) -> pd.DataFrame:
 
 def _inputs(schema: Schema) -> list[str]:
     """The columns that say what a material is; others, such as measured minutes, could tell its value."""
-    named = [column for featurizer in schema.featurizers for column in featurizer.columns]
+    named = columns_of(schema.featurizers)
     beside = (schema.metadata,) if not isinstance(schema.metadata, tuple) else schema.metadata
     named += [column for featurizer in beside for column in featurizer.columns]
     return list(dict.fromkeys([*named, *(name for name in (schema.material, schema.group) if name)]))

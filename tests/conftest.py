@@ -35,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore::mfmat.novelty.OutsideWarning"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests work out is kept among themselves, and never in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MFMAT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """Calls as a user makes them, with nobody checking types before mfmat does."""

@@ -7,6 +7,6 @@ Tables stay long: one value a row, the source in a column, one material on as ma
 """
 
 from mfmat.datasets.download import fetch
-from mfmat.datasets.loading import cite, load, names
+from mfmat.datasets.loading import Split, cite, load, names, splits
 
-__all__ = ["cite", "fetch", "load", "names"]
+__all__ = ["Split", "cite", "fetch", "load", "names", "splits"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import pooch
 
+from mfmat.cache_folder import cache
 from mfmat.errors import DownloadError, SchemaError
 
-VARIABLE = "MFMAT_CACHE"
 SECONDS = 30
 
 
@@ -54,12 +53,6 @@ def fetch(url: str, *, sha256: str) -> Path:
             expected=f"a file with SHA-256 {sha256.lower()}",
             fix="ask the publisher what changed, and give the new checksum only if you trust it; nothing was kept",
         ) from error
-
-
-def cache() -> Path:
-    """The folder that holds what was fetched."""
-    named = os.environ.get(VARIABLE)
-    return Path(named).expanduser() if named else Path(pooch.os_cache("mfmat"))
 
 
 def _check(url: str, sha256: str) -> None:

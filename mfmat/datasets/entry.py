@@ -24,6 +24,8 @@ class Entry:
         citation: the work the values come from, with its DOI where it has one.
         where: a column and the text that the rows to keep hold there.
         features: path of a second file whose columns are joined to the rows by `id`; "" for none.
+        structures: path of a file of crystals, which the column `structure` gets by `structure_id`; "" for none.
+        splits: the name of the table in its published splits, then the path of each; () for none.
         prepare: the last step, for what the file lacks or spells otherwise.
     """
 
@@ -32,6 +34,8 @@ class Entry:
     citation: str
     where: tuple[str, str] | None = None
     features: str = ""
+    structures: str = ""
+    splits: tuple[str, ...] = ()
     prepare: Callable[[pd.DataFrame], pd.DataFrame] | None = None
 
     def table(self, read: Reader) -> pd.DataFrame:

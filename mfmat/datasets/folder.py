@@ -1,25 +1,17 @@
-"""The folder of public tables that MFMAT_DATA names; every file read is checked first."""
+"""Tables, structures and splits of the folder of public data."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
-import os
-from pathlib import Path
+import json
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
+from mfmat.data_folder import read_bytes
 from mfmat.datasets.entry import read_csv
-from mfmat.errors import DownloadError
-
-VARIABLE = "MFMAT_DATA"
-SUMS = "SHA256SUMS"
-
-
-def is_set() -> bool:
-    """Whether a folder is named at all."""
-    return bool(os.environ.get(VARIABLE))
 
 
 def read(path: str) -> pd.DataFrame:
@@ -28,48 +20,32 @@ def read(path: str) -> pd.DataFrame:
     Raises:
         DownloadError: no folder is named; a file is missing, altered, or not on the folder's list.
     """
-    root = _root()
-    expected = _sums(root).get(path)
-    if expected is None:
-        raise DownloadError(
-            f"{SUMS} in {root} without {path}",
-            expected="a list with the SHA-256 of every file that is read",
-            fix=f"check that {VARIABLE} names the whole folder, of the version this mfmat knows",
-        )
-    content = _bytes(root / path)
-    if (found := hashlib.sha256(content).hexdigest()) != expected:
-        raise DownloadError(
-            f"{root / path} with SHA-256 {found}",
-            expected=f"{expected}, as {SUMS} says",
-            fix="the file was altered or cut short: copy it again",
-        )
     # From the bytes that were checked, so that nothing can change in between.
-    return read_csv(io.BytesIO(gzip.decompress(content)))
+    return read_csv(io.BytesIO(gzip.decompress(read_bytes(path))))
 
 
-def _root() -> Path:
-    if not is_set():
-        raise DownloadError(
-            f"no environment variable {VARIABLE}",
-            expected="the folder that holds the public tables",
-            fix=f"export {VARIABLE}=/path/to/folder (it holds {SUMS}), then load again",
-        )
-    return Path(os.environ[VARIABLE]).expanduser()
+def read_json(path: str) -> Any:
+    """The JSON at `path` of the folder.
+
+    Raises:
+        DownloadError: as `read`.
+    """
+    return json.loads(read_bytes(path))
 
 
-def _sums(root: Path) -> dict[str, str]:
-    lines = _bytes(root / SUMS).decode().splitlines()
-    pairs = (line.split(maxsplit=1) for line in lines if line.strip())
-    # sha256sum marks files read as binary with an asterisk.
-    return {path.removeprefix("*").removeprefix("./"): digest for digest, path in pairs}
+def read_structures(path: str) -> dict[str, str]:
+    """Each structure at `path` of the folder by its id, as JSON text that `mfmat.Structure` reads.
+
+    Raises:
+        DownloadError: as `read`.
+    """
+    return dict(_structures(read_bytes(path)))
 
 
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DownloadError(
-            f"{file}: {error.strerror}",
-            expected=f"a file of the folder that {VARIABLE} names",
-            fix=f"check {VARIABLE}, or copy the file again",
-        ) from error
+@lru_cache(maxsize=1)
+def _structures(content: bytes) -> list[tuple[str, str]]:
+    found = []
+    for line in gzip.decompress(content).decode().splitlines():
+        record = json.loads(line)
+        found.append((record.pop("structure_id"), json.dumps(record)))
+    return found

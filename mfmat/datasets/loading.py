@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import resources
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from mfmat.data_folder import is_set
 from mfmat.datasets import folder
 from mfmat.datasets.download import fetch
 from mfmat.datasets.entry import Entry, read_csv
@@ -17,11 +21,27 @@ from mfmat.errors import SchemaError, UnknownNameError, nearest
 from mfmat.schema import Schema
 
 EMBEDDED = {"semiconductor-gaps": SEMICONDUCTOR_GAPS}
+_PARTS = ("train", "val", "test")
 OF_FOLDER = FIDELITIES | EXPERIMENTS | TASKS | POOLS
 
 
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A published division of a table's rows.
+
+    Attributes:
+        train: positions (for `table.iloc`) of the rows to learn from.
+        validation: of the rows to choose with.
+        test: of the rows to judge by.
+    """
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
 def load(name: str, *, sha256: str | None = None, schema: Schema | None = None) -> tuple[pd.DataFrame, Schema]:
-    """A public table and what its columns mean.
+    """A public table and what its columns mean; crystals are JSON text in the column `structure`.
 
     Args:
         name: one of `names()`, or the URL of a CSV file (plain, .gz, .bz2, .xz or .zip).
@@ -46,7 +66,34 @@ def load(name: str, *, sha256: str | None = None, schema: Schema | None = None) 
             fix="load by name alone, and change the schema with dataclasses.replace",
         )
     entry = _entry(name)
-    return entry.table(_embedded if name in EMBEDDED else folder.read), entry.schema
+    table = entry.table(_embedded if name in EMBEDDED else folder.read)
+    if entry.structures:
+        table["structure"] = table["structure_id"].map(folder.read_structures(entry.structures))
+    return table, entry.schema
+
+
+def splits(name: str) -> tuple[Split, ...]:
+    """The published splits of a table, in the order of their seeds.
+
+    Args:
+        name: of the table, such as `"moe/mp_poisson_ratio"`.
+
+    Raises:
+        UnknownNameError: a name that no table has, or a table without published splits.
+        DownloadError: a file that is missing or altered; no folder is named by MFMAT_DATA.
+    """
+    entry = _entry(name)
+    if not entry.splits:
+        raise UnknownNameError(
+            f"splits of the dataset {name!r}",
+            expected="a table with published splits, such as 'moe/mp_poisson_ratio'",
+            fix="split by compounds yourself: mfmat.cross_validate does",
+        )
+    task, *paths = entry.splits
+    table = entry.table(folder.read)
+    place = dict(zip(table["row"], range(len(table)), strict=True))
+    parts = [folder.read_json(path)[task] for path in paths]
+    return tuple(Split(*(np.array([place[row] for row in part[key]]) for key in _PARTS)) for part in parts)
 
 
 def names() -> list[str]:
@@ -55,7 +102,7 @@ def names() -> list[str]:
     >>> "semiconductor-gaps" in names()
     True
     """
-    return [*EMBEDDED, *(sorted(OF_FOLDER) if folder.is_set() else ())]
+    return [*EMBEDDED, *(sorted(OF_FOLDER) if is_set() else ())]
 
 
 def cite(name: str) -> str:

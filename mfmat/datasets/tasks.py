@@ -5,6 +5,8 @@ Most are alike, so that each is one line here: its file and its unit. A `split` 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mfmat.datasets.entry import Entry
 from mfmat.features import Columns, Composition
 from mfmat.features.featurizer import Featurizer
@@ -26,8 +28,14 @@ def _entry(path: str, unit: str, citation: str, *more: Featurizer, value: str = 
     return Entry(f"{path}.csv.gz", Schema(inputs=inputs, value=value, unit=unit), citation)
 
 
+def _crystals(task: str, unit: str) -> Entry:
+    """One of Chang's tasks: its crystals in the column `structure`, and the five published splits."""
+    structures, splits = "moe_tasks/structures.jsonl.gz", (f"moe_tasks/partitions_seed{seed}.json" for seed in range(5))
+    return replace(_entry(f"moe_tasks/{task}", unit, _CHANG), structures=structures, splits=(task, *splits))
+
+
 EXPERIMENTS = {
-    "expt-formation-energy": _entry("moe_tasks/expt_eform", "eV/atom", _CHANG),
+    "expt-formation-energy": _crystals("expt_eform", "eV/atom"),
     "exp-gap-replicates": _entry("mf_bandgap/exp_replicates", "eV", _ZHUO),
     "exp-gap-textmined": _entry(
         "mf_bandgap/exp_textmined", "eV", "Dong and Cole, Sci. Data (2022), doi:10.1038/s41597-022-01294-6"
@@ -58,6 +66,7 @@ EXPERIMENTS = {
 }
 
 _MOE_UNITS = {
+    "expt_eform": "eV/atom",
     "jarvis_2d_eform": "eV/atom",
     "jarvis_2d_gap_opt": "eV",
     "jarvis_2d_gap_tbmbj": "eV",
@@ -115,13 +124,12 @@ _MATBENCH_UNITS = {
 }
 
 _FAMILIES = (
-    ("moe", "moe_tasks", _MOE_UNITS, _CHANG),
     ("jarvis", "jarvis_composition", _JARVIS_UNITS, _JARVIS),
     ("dft", "dft_sources", _DFT_UNITS, _CRABNET),
     ("dft", "dft_sources", _MATBENCH_UNITS, _MATBENCH),
 )
 
-TASKS = {
+TASKS = {f"moe/{task}": _crystals(task, unit) for task, unit in _MOE_UNITS.items()} | {
     f"{family}/{task}": _entry(f"{folder}/{task}", unit, citation)
     for family, folder, units, citation in _FAMILIES
     for task, unit in units.items()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mfmat.cells import is_missing, make_problem
 from mfmat.errors import Problem, SchemaError
+from mfmat.features.crystals import holds_crystal, read_crystal
 from mfmat.features.elements import load_elements
 from mfmat.features.families import family
 from mfmat.features.featurizer import Featurizer
@@ -37,7 +38,8 @@ class Composition(Featurizer, kind="composition"):
     however they are written.
 
     Args:
-        column: the table's column of formulas, as chemists write them (`CuSO4·5H2O`, `Hg0.7Cd0.3Te`).
+        column: the table's column of formulas, as chemists write them (`CuSO4·5H2O`, `Hg0.7Cd0.3Te`), or of crystals as
+            `Structure` reads them.
         blocks: which of `statistics`, `averages`, `fractions` and `roots` to give; each is one view.
 
     Errors: SchemaError for an unknown block. A cell that is missing, no text, no formula, or names an
@@ -143,6 +145,8 @@ def read_column(column: pd.Series) -> Reading:
 
 def _find(cell: object, known: dict[str, int | str], formulas: list[dict[int, int]]) -> int | str:
     """The cell's place among the formulas, or what is wrong with it."""
+    if holds_crystal(cell):
+        return _find_crystal(cell, formulas)
     if not isinstance(cell, str):
         # Readers of CSV files take sodium nitride, NaN, for a missing value.
         return "formula missing (write sodium nitride as Na1N1)" if is_missing(cell) else "not text"
@@ -153,6 +157,14 @@ def _find(cell: object, known: dict[str, int | str], formulas: list[dict[int, in
         except ValueError as error:
             known[cell] = f"cannot be read as a formula ({error})" if cell.strip() else "empty formula"
     return known[cell]
+
+
+def _find_crystal(cell: object, formulas: list[dict[int, int]]) -> int | str:
+    try:
+        formulas.append(read_crystal(cell).formula)
+    except ValueError as error:
+        return f"cannot be read as a crystal ({error})"
+    return len(formulas) - 1
 
 
 def _slots(reading: Reading) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:

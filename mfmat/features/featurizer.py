@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 import numpy as np
@@ -75,3 +75,8 @@ def check_distinct(names: Sequence[str], what: str) -> None:
             expected="different names",
             fix="give each featurizer its own columns or its own name",
         )
+
+
+def columns_of(featurizers: Iterable[Featurizer]) -> list[str]:
+    """The columns that featurizers read, each once, as several of them may read one."""
+    return list(dict.fromkeys(column for featurizer in featurizers for column in featurizer.columns))

@@ -13,6 +13,7 @@ import pandas as pd
 from mfmat.campaign import Campaign
 from mfmat.course import predict_quietly
 from mfmat.errors import FitError, MfmatError, SchemaError
+from mfmat.features.featurizer import columns_of
 from mfmat.frames import plain
 from mfmat.progress import track
 from mfmat.reports.wording import labels
@@ -166,7 +167,7 @@ def name_rows(schema: Schema, table: pd.DataFrame) -> list[str]:
     """
     if schema.material and schema.material in table.columns:
         return [str(cell) for cell in table[schema.material]]
-    columns = [column for featurizer in schema.featurizers for column in featurizer.columns]
+    columns = columns_of(schema.featurizers)
     if len(columns) > 1 and all(isinstance(label, str) for label in table.index):
         return table.index.astype(str).tolist()
     return labels(table[columns])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mfmat.calibrators.held_out import LEVEL
 from mfmat.errors import SchemaError
+from mfmat.features.featurizer import columns_of
 from mfmat.reports.wording import labels
 from mfmat.surrogate import Surrogate
 from mfmat.validation import accuracy
@@ -139,7 +140,7 @@ def gain(ours: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float] | None:
 
 
 def _names(surrogate: Surrogate, validated: pd.DataFrame, heldout: pd.DataFrame | None) -> list[str]:
-    columns = [column for featurizer in surrogate.schema.featurizers for column in featurizer.columns]
+    columns = columns_of(surrogate.schema.featurizers)
     if all(column in validated.columns for column in columns):
         return labels(validated[columns])
     known = {}

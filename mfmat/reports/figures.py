@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from mfmat.errors import SchemaError
+from mfmat.extras import require
 from mfmat.metrics import calibration_curve
 from mfmat.reports.evidence import band, check
-from mfmat.reports.extra import require
 from mfmat.reports.wording import losses
 from mfmat.surrogate import Surrogate
 from mfmat.validation import accuracy
@@ -321,7 +321,7 @@ def _pit(predicted: pd.DataFrame) -> NDArray[np.float64]:
 
 def _axes(ax: Axes | None, size: tuple[float, float] = (3.4, 3.4)) -> Axes:
     if ax is None:
-        plt: Any = require("matplotlib.pyplot", "a figure")
+        plt: Any = require("matplotlib.pyplot", "a figure", "report")
         ax = plt.subplots(figsize=size, layout="constrained")[1]
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(visible=True, color="#e3e6ea", linewidth=0.8)

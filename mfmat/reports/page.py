@@ -13,10 +13,10 @@ import pandas as pd
 
 from mfmat.campaign import Campaign
 from mfmat.errors import SchemaError
+from mfmat.extras import require
 from mfmat.outcomes import Backtest
 from mfmat.reports.backtest_page import lay_out_backtest
 from mfmat.reports.campaign_page import lay_out_campaign
-from mfmat.reports.extra import require
 from mfmat.reports.surrogate_page import Extras, lay_out_surrogate
 from mfmat.skipping import OnError
 from mfmat.surrogate import Surrogate
@@ -80,7 +80,7 @@ def report(
         raise SchemaError(
             f"{path}, which is a folder", expected="the path of a file", fix=f"report(x, '{path}/page.html')"
         )
-    require("jinja2", "a report")
+    require("jinja2", "a report", "report")
     extras = Extras(validated, dict(baselines or {}), pool, suggestions, on_error)
     html = _render(*_lay_out(x, extras, level))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def _lay_out(x: object, extras: Extras, level: float) -> tuple[str, dict[str, An
 
 
 def _render(name: str, content: Mapping[str, Any]) -> str:
-    jinja2 = require("jinja2", "a report")
+    jinja2 = require("jinja2", "a report", "report")
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read),
         autoescape=True,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mfmat.errors import SchemaError
+from mfmat.features.featurizer import columns_of
 from mfmat.reports import drawings, tables
 from mfmat.reports.contributions import contributions
 from mfmat.reports.evidence import Evidence, check, evidence
@@ -91,7 +92,7 @@ def _predictions(x: Surrogate, pool: pd.DataFrame | None, level: float, on_error
     # Positions, because the pool's own index may repeat itself.
     numbered = pool.set_axis(pd.RangeIndex(len(pool)), axis=0)
     said = x.predict(numbered, level=level, on_error=on_error)
-    columns = [column for featurizer in x.schema.featurizers for column in featurizer.columns]
+    columns = columns_of(x.schema.featurizers)
     said = said.iloc[np.argsort(-said["median"].to_numpy(), kind="stable")]
     inputs = numbered.loc[said.index, columns]
     return {

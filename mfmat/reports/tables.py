@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mfmat.data import material_keys
+from mfmat.features.featurizer import columns_of
 from mfmat.reports.contributions import Contribution
 from mfmat.reports.drawings import bar_cell, interval_cell
 from mfmat.reports.evidence import Evidence
@@ -177,7 +178,7 @@ def suggested(surrogate: Surrogate, suggestions: pd.DataFrame) -> Table:
 
 
 def _inputs(surrogate: Surrogate, rows: pd.DataFrame) -> dict[str, list[Cell]]:
-    names = [column for featurizer in surrogate.schema.featurizers for column in featurizer.columns]
+    names = columns_of(surrogate.schema.featurizers)
     return {name: texts(rows[name].tolist()) for name in names[:SHOWN]}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mfmat.amounts import Amount, by_unit
+from mfmat.features.crystals import show_cell
 
 NAMED = 4
 """Input columns that name a row at most: a table of 300 descriptors would not name anything."""
@@ -96,7 +97,7 @@ def labels(inputs: pd.DataFrame) -> list[str]:
 
 def cell(content: object) -> str:
     """One cell of a table as text."""
-    return f"{content:.4g}" if isinstance(content, float) else str(content)
+    return f"{content:.4g}" if isinstance(content, float) else show_cell(content)
 
 
 def losses(compared: Sequence[Mapping[str, Any]]) -> tuple[str, list[float]]:

@@ -41,7 +41,7 @@ def make(
 
 @pytest.fixture(scope="module")
 def result() -> Backtest:
-    return mf.backtest(*make(), CHAIN, seeds=5, start=3)
+    return mf.backtest(*make(), CHAIN, seeds=range(5, 10), start=3)
 
 
 def chosen(result: Backtest) -> pd.DataFrame:
@@ -153,9 +153,7 @@ def test_the_baselines_are_always_there_and_begin_alike(result: Backtest) -> Non
 def test_a_cheap_source_that_tells_lowers_the_cost(result: Backtest) -> None:
     summary = result.summary()
     assert (summary["reached"] == 1).all()
-    # Two of five starts have the best material in them.
-    assert summary.loc["chain", "to_single-fidelity"] < 0
-    assert summary.loc["chain", "to_single-fidelity_upper"] <= 0
+    assert summary.loc["chain", "to_single-fidelity_upper"] < 0
     assert summary.loc["chain", "to_random_upper"] < 0
     assert result.verdict().startswith("Use chain: the lowest mean cost in 5 replayed campaigns.")
 
@@ -178,9 +176,9 @@ def test_the_farthest_start_spreads() -> None:
 
 def test_the_same_seed_is_the_same_run_in_another_process(result: Backtest) -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        other = mf.backtest(*make(), CHAIN, seeds=[1], start=3, executor=executor)
+        other = mf.backtest(*make(), CHAIN, seeds=[6], start=3, executor=executor)
     mine = chosen(result)
-    pd.testing.assert_frame_equal(mine[mine["seed"] == 1].reset_index(drop=True), chosen(other))
+    pd.testing.assert_frame_equal(mine[mine["seed"] == 6].reset_index(drop=True), chosen(other))
 
 
 def test_what_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:

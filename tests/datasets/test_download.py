@@ -129,7 +129,7 @@ def test_fetching_is_silent_and_leaves_the_logger_alone(site, cache, capsys):
 
 
 def test_without_the_variable_the_cache_is_the_users(monkeypatch):
-    from mfmat.datasets.download import cache
+    from mfmat.cache_folder import cache
 
     monkeypatch.delenv("MFMAT_CACHE", raising=False)
     assert cache().name == "mfmat"

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mfmat.datasets import cite, load, names
+from mfmat.datasets import cite, load, names, splits
 from mfmat.datasets.fidelities import FIDELITIES
 from mfmat.datasets.loading import EMBEDDED, OF_FOLDER
 from mfmat.datasets.tasks import EXPERIMENTS, TASKS
 from mfmat.errors import DownloadError, SchemaError, UnknownNameError
+from mfmat.features import Structure
 
 SMALL = [
     *(
@@ -198,3 +201,29 @@ def test_a_table_is_a_fresh_copy():
     table, _ = load("semiconductor-gaps")
     table["gap"] = 0.0
     assert load("semiconductor-gaps")[0]["gap"].max() > 5
+
+
+def test_crystals_stand_beside_the_formulas(mfmat_data):
+    table, schema = load("moe/jarvis_2d_gap_tbmbj")
+    crystals = replace(schema, inputs=Structure("structure", backbone="geometry"))
+    assert crystals.inputs.groups(table).tolist() == schema.inputs.groups(table).tolist()
+    assert [len(json.loads(cell)["species"]) for cell in table["structure"]] == table["nsites"].tolist()
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name.startswith("moe/")])
+def test_published_splits_share_no_row(name, mfmat_data):
+    rows = len(load(name)[0])
+    found = splits(name)
+    assert len(found) == 5
+    for split in found:
+        parts = [split.train, split.validation, split.test]
+        together = np.concatenate(parts)
+        assert len(set(together)) == len(together)
+        assert rows - 2 <= len(together) <= rows
+        assert [len(part) / rows for part in parts] == pytest.approx([0.7, 0.15, 0.15], abs=0.02)
+    assert not np.array_equal(found[0].test, found[1].test)
+
+
+def test_a_table_without_splits(mfmat_data):
+    with pytest.raises(UnknownNameError, match=r"splits of the dataset 'steels'.*'moe/mp_poisson_ratio'"):
+        splits("steels")

@@ -29,6 +29,7 @@ PAGES = [
     "docs/labels.md",
     "docs/objectives.md",
     "docs/limits.md",
+    "docs/crystals.md",
     "docs/calibration.md",
     "docs/backtest.md",
     "docs/campaigns.md",

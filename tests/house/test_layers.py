@@ -12,19 +12,22 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "mfmat"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {"utils", "helpers", "common", "base", "core"}
-EXTRAS = {"jinja2", "matplotlib", "pyarrow"}
+EXTRAS = {"chgnet", "jinja2", "matplotlib", "pyarrow"}
 SLOW = {
     "botorch.acquisition",
+    "pymatgen.core",
     "pymatgen.core.composition",
     "pymatgen.core.periodic_table",
+    "pymatgen.optimization.neighbors",
     "scipy.optimize",
     "scipy.special",
     "sklearn.cluster",
     "sklearn.linear_model",
     "sklearn.tree",
+    "spglib",
 }
 # The root loads its public names when they are asked for; a report loads its optional packages.
-BY_NAME = {"mfmat/__init__.py", "mfmat/reports/extra.py"}
+BY_NAME = {"mfmat/__init__.py", "mfmat/extras.py"}
 PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 PICKLE_CALLS = {"read_pickle", "to_pickle", "torch.load", "torch.save"}
 

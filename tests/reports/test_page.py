@@ -14,8 +14,8 @@ import pytest
 
 import mfmat as mf
 from mfmat.errors import CalibrationError, SchemaError, TableError
+from mfmat.extras import MissingExtraError
 from mfmat.reports import page as page_module
-from mfmat.reports.extra import MissingExtraError
 from mfmat.validation import accuracy, cross_validate
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -232,7 +232,7 @@ def test_a_pool_without_its_column(job: Any, tmp_path: Path) -> None:
 
 
 def test_a_missing_extra_is_named(job: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(package: str, purpose: str) -> None:
+    def missing(package: str, purpose: str, extra: str) -> None:
         raise MissingExtraError("no package", expected="it", fix='pip install "mfmat[report]"')
 
     monkeypatch.setattr(page_module, "require", missing)

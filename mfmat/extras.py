@@ -1,4 +1,4 @@
-"""The optional packages that reports are made with."""
+"""Packages of optional extras, which only some work needs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ class MissingExtraError(MfmatError, ImportError):
     """A package of an optional extra that is not installed."""
 
 
-def require(package: str, purpose: str) -> Any:
+def require(package: str, purpose: str, extra: str) -> Any:
     """The imported package.
 
     Args:
         package: as it is imported.
         purpose: what it is needed for, for the message.
+        extra: the extra of mfmat that it belongs to.
 
     Raises:
         MissingExtraError: it is not installed.
 
-    >>> require("a_package_that_is_not_there", "a page")
+    >>> require("a_package_that_is_not_there", "a page", "report")
     Traceback (most recent call last):
-    mfmat.reports.extra.MissingExtraError: got no package 'a_package_that_is_not_there'; expected it for a page; ...
+    mfmat.extras.MissingExtraError: got no package 'a_package_that_is_not_there'; expected it for a page; ...
     """
     try:
         return import_module(package)
@@ -32,5 +33,5 @@ def require(package: str, purpose: str) -> Any:
         raise MissingExtraError(
             f"no package {package.partition('.')[0]!r}",
             expected=f"it for {purpose}",
-            fix='pip install "mfmat[report]"',
+            fix=f'pip install "mfmat[{extra}]"',
         ) from error
