@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from mfmat.acquisitions import Improvement
 from mfmat.card import digest
 from mfmat.data import Data
 from mfmat.errors import SavedFileError, SchemaError, TableError
@@ -53,8 +54,8 @@ def backtest(
 
     A campaign begins with a few materials measured in every source, the same ones for all policies of a seed. Then
     the policy asks for (material, source) pairs, is told their values from the table and pays for them. It sees no
-    value before that, and can ask only pairs that have one. `Random()` and a GP on the target alone, as `"random"` and
-    `"single-fidelity"`, are always among the policies.
+    value before that, and can ask only pairs that have one. `Random()` and a GP on the target alone with expected
+    improvement, as `"random"` and `"single-fidelity"`, are always among the policies.
 
     Args:
         table: known values, one a row; the more of the (material, source) pairs have one, the better.
@@ -99,7 +100,7 @@ def backtest(
     world = World.of(table, schema, cost)
     _check_given(named, world.schema)
     rows = _tested(test, world) if isinstance(test, pd.DataFrame) else None
-    known = _with_baselines(policies, world.schema)
+    known = _with_baselines(policies, world.schema, goal)
     numbers = range(seeds) if isinstance(seeds, int) else seeds
     journal = _Journal(path, _digest(table, world, terms, cost, test), known)
     wanted = [(name, seed) for seed, name in product(map(int, numbers), known) if (name, seed) not in journal.runs]
@@ -167,13 +168,14 @@ class _Journal:
             self.runs[run["name"], run["seed"]] = run["steps"]
 
 
-def _with_baselines(policies: Policy | Sequence[Policy] | None, schema: Schema) -> dict[str, Policy]:
+def _with_baselines(policies: Policy | Sequence[Policy] | None, schema: Schema, goal: Goal) -> dict[str, Policy]:
     """The policies by name, the baselines last."""
     given = [Ask()] if policies is None else [policies] if isinstance(policies, Policy) else list(policies)
     target = schema.sources[-1:]
+    textbook = None if goal == "learn" else Improvement(maximize=goal == "max")
     baselines: dict[str, Policy] = {
         BASELINES[0]: Random(name=BASELINES[0]),
-        BASELINES[1]: Ask(GP(), sources=target, name=BASELINES[1]),
+        BASELINES[1]: Ask(GP(), sources=target, goal=textbook, name=BASELINES[1]),
     }
     for policy in given:
         policy.check(schema)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -224,7 +224,7 @@ def _of_content(text: str) -> Crystal:
     return _of_mapping(found)
 
 
-def _parse(text: str, form: str) -> Crystal:
+def _parse(text: str, form: Literal["cif", "poscar"]) -> Crystal:
     from pymatgen.core import Structure
 
     try:
