@@ -74,7 +74,9 @@ def _read(path: Path) -> Iterator[pd.DataFrame]:
         from pyarrow import parquet
     except ImportError as error:
         raise TableError(
-            f"{path} without the package pyarrow", expected="pyarrow, which reads it", fix="pip install 'mfmat[parquet]'"
+            f"{path} without the package pyarrow",
+            expected="pyarrow, which reads it",
+            fix="pip install 'mfmat[parquet]'",
         ) from error
     for batch in parquet.ParquetFile(path).iter_batches(batch_size=ROWS):
         yield batch.to_pandas()
