@@ -69,8 +69,8 @@ class GatedTransfer(Expert, kind="gated-transfer"):
     hidden: tuple[int, ...] = (32, 32)
     noise: Literal["source", "input"] = "source"
     starts: int = 5
-    dropout: float = 0.1
-    held: float = 0.15
+    dropout: float = 0.0
+    held: float = 0.2
     epochs: int = 100
     steps: int = 1000
     batch: int = 256
@@ -93,7 +93,7 @@ class GatedTransfer(Expert, kind="gated-transfer"):
             raise FitError(
                 ", ".join(wrong),
                 expected="whole numbers of at least 1, and shares of at least 0 and below 1",
-                fix="GatedTransfer(k=4, hidden=(32, 32), starts=5, held=0.15)",
+                fix="GatedTransfer(k=4, hidden=(32, 32), starts=5, held=0.2)",
             )
 
     def build(self, facts: Facts) -> GatedTransferModel:
