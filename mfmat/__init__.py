@@ -31,6 +31,7 @@ _public = {
     "Expert": "mfmat.learner",
     "Forest": "mfmat.experts",
     "GP": "mfmat.experts",
+    "GatedTransfer": "mfmat.experts",
     "Geometry": "mfmat.features",
     "Groups": "mfmat.features",
     "Hurdle": "mfmat.stacks",
