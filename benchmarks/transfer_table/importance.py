@@ -37,7 +37,7 @@ def line(task: str, learner: str, rows: Sequence[Mapping[str, Any]]) -> dict[str
         "task": task,
         "learner": learner,
         "splits": len(rows),
-        "rank_correlation": stability(found),
+        "rank_correlation": stability(found.tolist()),
         "all_sources": {"mean": float(found.sum(axis=1).mean()), "spread": float(found.sum(axis=1).std())},
         "largest": ", ".join(f"{SOURCES[i]} {mean[i]:.3f} ± {spread[i]:.3f}" for i in largest),
     }

@@ -74,11 +74,12 @@ class Heads(Settings):
     """Pairwise transfer, the cheap way: each network's head trained anew on its pooled atoms, the best one kept."""
 
     seed: int = 0
+    schedule: Schedule = HEAD
 
     def say(self, part: Part) -> Said:
         """See `Entrant.say`."""
         started = time.perf_counter()
-        return _best(part, train_heads(part, self.seed), started)
+        return _best(part, train_heads(part, self.seed, self.schedule), started)
 
 
 @dataclass(frozen=True)
@@ -88,19 +89,23 @@ class Tuned(Settings):
     Attributes:
         tried: so many networks, those first whose heads did best; 18: all.
         seed: of the training.
+        schedule: of the networks.
+        head: of the heads.
     """
 
     tried: int = len(SOURCES)
     seed: int = 0
+    schedule: Schedule = GENTLE
+    head: Schedule = HEAD
 
     def say(self, part: Part) -> Said:
         """See `Entrant.say`."""
         started = time.perf_counter()
         names: Sequence[str] = SOURCES
         if self.tried < len(SOURCES):
-            ranked = sorted(train_heads(part, self.seed), key=lambda head: head.error)
+            ranked = sorted(train_heads(part, self.seed, self.head), key=lambda head: head.error)
             names = [str(head.source) for head in ranked[: self.tried]]
-        return _best(part, [_train(part, name, self.seed) for name in names], started)
+        return _best(part, [_train(part, name, self.seed, self.schedule) for name in names], started)
 
 
 def _best(part: Part, trained: Sequence[Trained], started: float) -> Said:
@@ -109,7 +114,7 @@ def _best(part: Part, trained: Sequence[Trained], started: float) -> Said:
     return gaussian(part, best, started, {"chosen": best.source, "validation_mae": errors})
 
 
-def _train(part: Part, source: str | None, seed: int) -> Trained:
+def _train(part: Part, source: str | None, seed: int, schedule: Schedule | None = None) -> Trained:
     rows, value = part.known(), part.schema.value
     with tempfile.TemporaryDirectory() as folder:
         backbone = mf.train_cgcnn(
@@ -119,7 +124,7 @@ def _train(part: Part, source: str | None, seed: int) -> Trained:
             folder=folder,
             start=None if source is None else mf.CGCNN(source),
             held=range(len(part.train), len(rows)),
-            schedule=None if source is None else GENTLE,
+            schedule=schedule,
             seed=seed,
         )
         error = json.loads((Path(folder) / "extractors.json").read_text())["task"]["best_val_mae"]
@@ -133,16 +138,16 @@ def _ask(backbone: mf.CGCNN, table: pd.DataFrame) -> Array:
     return np.array(said)[reading.codes]
 
 
-def train_heads(part: Part, seed: int) -> list[Trained]:
+def train_heads(part: Part, seed: int, schedule: Schedule) -> list[Trained]:
     """The head of every source network (64 pooled numbers, 32 hidden, one), from its own weights."""
     featurizer = mf.Structure("structure", backbone=mf.CGCNN(SOURCES), level=("pooled",))
     # The units of a network are those of its own training; a head has to meet them as they were.
     blocks = [torch.from_numpy(featurizer.encode(t)[0]).float() for t in (part.train, part.validation, part.test)]
     parts = zip(SOURCES, *(block.chunk(len(SOURCES), dim=1) for block in blocks), strict=True)
-    return [_train_head(part, name, pooled, seed) for name, *pooled in parts]
+    return [_train_head(part, name, pooled, seed, schedule) for name, *pooled in parts]
 
 
-def _train_head(part: Part, name: str, pooled: Sequence[Tensor], seed: int) -> Trained:
+def _train_head(part: Part, name: str, pooled: Sequence[Tensor], seed: int, schedule: Schedule) -> Trained:
     value = part.schema.value
     y, held = (torch.tensor(t[value].to_numpy(), dtype=torch.float) for t in (part.train, part.validation))
     centre, scale = y.mean(), y.std()
@@ -160,7 +165,7 @@ def _train_head(part: Part, name: str, pooled: Sequence[Tensor], seed: int) -> T
             return float((predict(pooled[1]) - held).abs().mean())
 
     parameters = [*network.conv_to_fc.parameters(), *network.fc_out.parameters()]
-    train(parameters, loss, torch.arange(len(y)), score, HEAD, seed=seed, title=f"the head of {name}")
+    train(parameters, loss, torch.arange(len(y)), score, schedule, seed=seed, title=f"the head of {name}")
     with torch.no_grad():
         validation, test = (predict(x).double().numpy() for x in pooled[1:])
     return Trained(name, validation, test, score())
