@@ -11,6 +11,8 @@ from scipy.stats import spearmanr
 
 from mfmat.features.backbones.cgcnn import SOURCES
 
+Row = Mapping[str, Any]
+
 
 def per_source(weights: Mapping[str, float]) -> list[float]:
     """The weight of each source: of its layer's view, and of its prediction where that is a view of its own."""
@@ -28,9 +30,17 @@ def stability(found: Sequence[Sequence[float]]) -> float | None:
     return float(np.mean(pairs)) if pairs else None
 
 
-def line(task: str, learner: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The weights of a learner's sources over splits: their sum, the five largest, how alike the splits are."""
+def line(task: str, learner: str, rows: Sequence[Row], gate: Sequence[Row]) -> dict[str, Any]:
+    """The weights of a learner's sources over splits: their sum, the five largest, how alike the splits are.
+
+    Args:
+        task: its short name.
+        learner: whose weights.
+        rows: its cells.
+        gate: those of Chang's gate, which it is compared with.
+    """
     found = np.array([per_source(row["weights"]) for row in rows])
+    theirs = [np.mean([per_source(row["weights"]) for row in gate], axis=0).tolist()] if gate else []
     mean, spread = found.mean(axis=0), found.std(axis=0)
     largest = np.argsort(-mean)[:5]
     return {
@@ -38,6 +48,7 @@ def line(task: str, learner: str, rows: Sequence[Mapping[str, Any]]) -> dict[str
         "learner": learner,
         "splits": len(rows),
         "rank_correlation": stability(found.tolist()),
+        "with_the_gate": stability([mean.tolist(), *theirs]),
         "all_sources": {"mean": float(found.sum(axis=1).mean()), "spread": float(found.sum(axis=1).std())},
         "largest": ", ".join(f"{SOURCES[i]} {mean[i]:.3f} ± {spread[i]:.3f}" for i in largest),
     }

@@ -19,7 +19,15 @@ from transfer_table.tasks import PUBLISHED
 
 WIDER = 0.01
 """Beyond the 99% binomial band on either side."""
-BESIDE = (contents.OWN, contents.PAIR, contents.GATE, contents.PLAIN, "mixture", contents.DEFAULT)
+BESIDE = (
+    contents.OWN,
+    contents.PAIR,
+    contents.GATE,
+    contents.PLAIN,
+    "mixture",
+    "GP, value or logarithm",
+    contents.DEFAULT,
+)
 SAYS = (
     "Mean and standard deviation over the authors' splits that are finished (of five; grouped: no reduced formula on "
     "two sides). MAE is that of the median, coverage and width are of 90% intervals. Pooled coverage is over all test "
@@ -29,8 +37,9 @@ SAYS = (
     "chosen there, and networks are as uncertain as they were wrong there. Seconds are those to learn, crystals' "
     "features (`encode s`, next to nothing once they are remembered) apart. Published: MAE of an independent "
     "replication of a single-task CGCNN and of the mixture of 18, and of MoMa. Leak: share of rows whose formula is in "
-    "a table of an akin source, see Transfer leak. Threads: {threads}; with one, the machine did other work, too, and "
-    "seconds are upper bounds."
+    "a table of an akin source, see Transfer leak. Weights of the sources are shares of a process's prior variance (or "
+    "those of the gate); rank correlation is the mean between two splits, and of the means with the gate's. Threads: "
+    "{threads}; with one, the machine did other work, too, and seconds are upper bounds."
 )
 
 
@@ -112,7 +121,11 @@ def weighed(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The weights of the sources, of every learner over all of them that tells its weights."""
     told = [row for row in rows if not row["grouped"] and np.any(importance.per_source(row.get("weights", {})))]
     series = dict.fromkeys((row["data"], row["learner"]) for row in told)
+
+    def cells(task: str, name: str) -> list[Row]:
+        return [row for row in told if (row["data"], row["learner"]) == (task, name)]
+
     return [
-        importance.line(task, name, [row for row in told if (row["data"], row["learner"]) == (task, name)])
+        importance.line(task, name, cells(task, name), cells(task, contents.GATE) if name != contents.GATE else [])
         for task, name in sorted(series, key=lambda each: (list(PUBLISHED).index(each[0]), each[1]))
     ]
