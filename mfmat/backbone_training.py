@@ -55,7 +55,7 @@ def train_cgcnn(
     name: str,
     folder: str | Path,
     start: CGCNN | None = None,
-    held: float = 0.15,
+    held: float | Sequence[int] = 0.15,
     schedule: Schedule | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -72,7 +72,7 @@ def train_cgcnn(
         name: of the network, in the names of levels and files.
         folder: where its files are written, beside other networks; `CGCNN` and `SourceNetworks` read it.
         start: a backbone of one network whose weights to start from; None: from scratch.
-        held: share of the compounds held out.
+        held: share of the compounds held out, or the positions of the rows held out, as some are published.
         schedule: how long and how fast; `Schedule(epochs=100, steps=1000, batch=64, rate=3e-3)` unless given.
         seed: of the first weights, the compounds held out and the batches.
         device: where to train, such as `"cuda"`.
@@ -80,7 +80,8 @@ def train_cgcnn(
     Raises:
         TableError: crystals or values that cannot be read, each by its row.
         FitError: fewer than 10 compounds, values that are all equal.
-        SchemaError: a folder of networks with other elements' vectors, or a start of several networks.
+        SchemaError: a folder of networks with other elements' vectors, a start of several networks, held-out rows that
+            are not there or that leave none to learn from.
 
     Xie and Grossman 2018, doi:10.1103/PhysRevLett.120.145301.
 
@@ -98,7 +99,7 @@ def train_cgcnn(
     network = _begin(start, seed)
     vectors = network.elements.tolist()
     _check_folder(path, vectors)
-    parts = hold_out_groups(rows.groups, held, seed)
+    parts = _hold_out(rows, held, seed)
     schedule = schedule or Schedule(epochs=100, steps=1000, batch=64, rate=3e-3, decay=1e-4)
     with few_threads(1):
         error = _train(network.to(device), rows, parts, schedule, seed=seed, device=device)
@@ -136,6 +137,22 @@ def _read(structures: Sequence[object] | pd.Series, y: Sequence[float] | pd.Seri
     mean = float(numbers.mean())
     y_standard = torch.from_numpy((numbers - mean) / spread).float()
     return Rows(crystals, y_standard, torch.from_numpy(groups.astype(np.int64)), mean, spread)
+
+
+def _hold_out(rows: Rows, held: float | Sequence[int], seed: int) -> tuple[Tensor, Tensor]:
+    """Positions to train on and positions held out."""
+    if isinstance(held, float | int):
+        return hold_out_groups(rows.groups, held, seed)
+    named, n = sorted(set(held)), len(rows.crystals)
+    if not named or named[0] < 0 or named[-1] >= n or len(named) == n:
+        raise SchemaError(
+            f"held={named[:1]} to {named[-1:]}, {len(named)} of {n} rows",
+            expected=f"some of the positions 0 to {n - 1}, and not all",
+            fix="held=0.15 holds out a share of the compounds",
+        )
+    out = torch.zeros(n, dtype=torch.bool)
+    out[named] = True
+    return torch.nonzero(~out).flatten(), torch.nonzero(out).flatten()
 
 
 def _begin(start: CGCNN | None, seed: int) -> CrystalGraphNetwork:

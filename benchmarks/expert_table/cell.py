@@ -9,6 +9,7 @@ import re
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -192,17 +193,17 @@ def memory(what: str) -> float | None:
     return round(int(found[1]) / 1024, 1) if found else None
 
 
-def main() -> None:
-    """Measure the cell; a watchdog, which no computation can keep waiting, ends the process at the limit."""
+def main(kind: Callable[..., Any] = Cell, measured: Callable[[Any], dict[str, Any]] = measure) -> None:
+    """Measure a cell of that kind; a watchdog, which no computation can keep waiting, ends the process at the limit."""
     asked, target = json.loads(sys.argv[1]), Path(sys.argv[2])
     limit_s, threads = asked.pop("limit_s"), asked.pop("threads")
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore")
-    cell = Cell(**asked)
+    cell = kind(**asked)
     with target.with_suffix(".watch").open("w") as watch:
         faulthandler.dump_traceback_later(limit_s, exit=True, file=watch)
         try:
-            result = {"status": "finished", **measure(cell)}
+            result = {"status": "finished", **measured(cell)}
         except MfmatError as error:
             result = {"status": "refused", "why": str(error)}
         faulthandler.cancel_dump_traceback_later()

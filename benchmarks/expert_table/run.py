@@ -78,7 +78,7 @@ def one(cell: Cell, limit_s: float, threads: int) -> Row:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "cell.json"
-        command = [sys.executable, "-m", "expert_table.cell", json.dumps(asked), str(target)]
+        command = [sys.executable, "-m", type(cell).__module__, json.dumps(asked), str(target)]
         try:
             ended = subprocess.run(
                 command,
@@ -137,14 +137,15 @@ def commit() -> str | None:
 
 def line(row: Row) -> str:
     """A cell in one line."""
-    head = f"{row['data']} {row['name']} fold {row['fold']}" + (f" {row['rows']} rows" if row["rows"] else "")
+    head = f"{row['data']} {row['name']} fold {row['fold']}" + (f" {row['rows']} rows" if row.get("rows") else "")
     if row["status"] == "not finished":
         return f"{head}: not finished in {row['limit_s']:g} s"
     if row["status"] != "finished":
         return f"{head}: {row['status']}, {row['why']}"
+    speed = f", {row['rows_per_s']:.0f} rows/s" if row["rows_per_s"] else ""
     return (
         f"{head}: MAE {row['mae']:.4g}, NLL {row['nll']:.4g}, coverage {row['coverage']:.3f}, "
-        f"fit {row['fit_s']:.1f} s, {row['rows_per_s']:.0f} rows/s, {row['peak_MB'] or 0:.0f} MB"
+        f"fit {row['fit_s']:.1f} s{speed}, {row['peak_MB'] or 0:.0f} MB"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,20 @@ def test_it_is_a_backbone_like_any_other(tmp_path, cache):
     assert featurizer.encode(table)[1] == []
     train_cgcnn(table["structure"], table["y"], name="other", folder=tmp_path, schedule=BRIEF, seed=1)
     assert mf.SourceNetworks("structure", folder=str(tmp_path)).networks == ("mine", "other")
+
+
+def test_a_published_validation_part_is_held_out(tmp_path):
+    table, held = salts(48), [3, 40, 41, 7]
+    backbone = train_cgcnn(
+        table["structure"], table["y"], name="n", folder=tmp_path, held=held, schedule=replace(BRIEF, epochs=8)
+    )
+    facts = json.loads((tmp_path / "extractors.json").read_text())["n"]
+    assert facts["held_out"] == 4
+    error = np.abs(predict(backbone, table.iloc[held]) - table["y"].iloc[held]).mean()
+    assert error == pytest.approx(facts["best_val_mae"], rel=1e-3)
+    for wrong in ([], [48], [-1], range(48)):
+        with pytest.raises(SchemaError, match="positions 0 to 47"):
+            train_cgcnn(table["structure"], table["y"], name="n", folder=tmp_path, held=wrong, schedule=BRIEF)
 
 
 def test_a_seed_gives_the_same_network(tmp_path):
