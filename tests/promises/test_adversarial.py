@@ -9,7 +9,7 @@ import pytest
 import mfmat as mf
 
 pytestmark = pytest.mark.promise
-HARM, GAIN = 20, 8
+HARM, GAIN = 12, 5
 """Draws that tell whether there is harm, and, being far from chance, whether there is gain."""
 ALONE = mf.Conformal(mf.TargetOnly(mf.GP()))
 
