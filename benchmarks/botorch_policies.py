@@ -13,7 +13,6 @@ from botorch.acquisition.max_value_entropy_search import qMultiFidelityMaxValueE
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import MultiTaskGP, SingleTaskMultiFidelityGP
 from botorch.models.cost import AffineFidelityCostModel
-from botorch.sampling import SobolQMCNormalSampler
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 
@@ -82,7 +81,9 @@ class MaxValue(Loop, kind="benchmark_max_value"):
 
     def score(self, seen: Tensor, y: Tensor, pool: Tensor, schema: mf.Schema) -> Tensor:
         """See `Loop.score`."""
-        model, low, high = fidelity_model(seen, y, schema)
+        low, high = prices(schema)
+        model = SingleTaskMultiFidelityGP(seen, y, data_fidelities=[seen.shape[1] - 1])
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
         cost = AffineFidelityCostModel(fidelity_weights={-1: float(high - low)}, fixed_cost=float(low))
         top = torch.tensor(1.0).double()
         value = qMultiFidelityMaxValueEntropy(
@@ -95,40 +96,6 @@ class MaxValue(Loop, kind="benchmark_max_value"):
         with torch.no_grad():
             columns = [torch.cat([value(at(part, k).unsqueeze(1)) for part in pool.split(CHUNK)]) for k in (0, 1)]
         return torch.stack(columns, dim=1)
-
-
-@dataclass(frozen=True)
-class Knowledge(Loop, kind="benchmark_knowledge"):
-    """SingleTaskMultiFidelityGP with the knowledge gradient over the whole pool, by BoTorch's fantasies."""
-
-    name: str = "knowledge gradient"
-    fantasies: int = 8
-
-    def score(self, seen: Tensor, y: Tensor, pool: Tensor, schema: mf.Schema) -> Tensor:
-        """See `Loop.score`."""
-        model, _, _ = fidelity_model(seen, y, schema)
-        sampler, goal = SobolQMCNormalSampler(torch.Size([self.fantasies]), seed=0), at(pool, 1)
-        with torch.no_grad():
-            now = model.posterior(goal).mean.max()
-            columns = [
-                torch.cat([self._risen(model, sampler, at(part, k), goal) for part in pool.split(CHUNK)])
-                for k in (0, 1)
-            ]
-        return (torch.stack(columns, dim=1) - now) / prices(schema)
-
-    def _risen(
-        self, model: SingleTaskMultiFidelityGP, sampler: SobolQMCNormalSampler, X: Tensor, goal: Tensor
-    ) -> Tensor:
-        fantasy = model.fantasize(X.unsqueeze(1), sampler)
-        return fantasy.posterior(goal).mean.amax(dim=(-2, -1)).mean(dim=0)
-
-
-def fidelity_model(seen: Tensor, y: Tensor, schema: mf.Schema) -> tuple[SingleTaskMultiFidelityGP, Tensor, Tensor]:
-    """BoTorch's model of two fidelities, 0 and 1, with both prices."""
-    low, high = prices(schema)
-    model = SingleTaskMultiFidelityGP(seen, y, data_fidelities=[seen.shape[1] - 1])
-    fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-    return model, low, high
 
 
 def prices(schema: mf.Schema) -> Tensor:

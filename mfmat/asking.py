@@ -16,7 +16,7 @@ from torch import Tensor
 from mfmat.amounts import add, by_unit, say, simplest
 from mfmat.answers import Catalogue
 from mfmat.card import digest
-from mfmat.costs import cost_columns, exchange
+from mfmat.costs import convert, cost_columns, exchange
 from mfmat.feasibility import chance_of_success
 from mfmat.frames import plain
 from mfmat.guard import find_turn
@@ -130,7 +130,7 @@ def _best(records: Records, view: View, n: int, budget: Limits, *, seed: int) ->
     catalogue, ledger, settings = records.catalogue, view.ledger, records.settings
     target = catalogue.schema.sources[-1]
     rates = exchange(catalogue.schema.units, catalogue.schema.rates, None)
-    paid = [(source, math.fsum(rates[unit] * x for unit, x in cost.items())) for source, cost in ledger.paid]
+    paid = [(source, convert(cost, rates)) for source, cost in ledger.paid]
     turn = find_turn(paid, target, view.tariff.usual(target))
     table = suggest(
         _closing(view.surrogate, view.pool, catalogue, ledger),

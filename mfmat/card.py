@@ -19,10 +19,9 @@ from mfmat.data import Data, material_keys
 from mfmat.features.featurizer import columns_of
 from mfmat.learner import FittedModel
 from mfmat.metrics import calibration_curve
+from mfmat.prospects import moments_at
 from mfmat.schema import Schema
 
-CHUNK = 1024
-"""Rows asked at a time."""
 GOLDEN = 5
 """Rows whose predictions are saved with a surrogate and compared when it is loaded."""
 
@@ -75,11 +74,8 @@ def digest(table: pd.DataFrame) -> str:
 
 def _means(data: Data, model: FittedModel) -> list[float]:
     """The target's mean wherever it was measured, in order of size: noise has lifted the best value seen."""
-    rows = data.X[data.fidelity == data.target].unsqueeze(1)
-    observed = torch.zeros(1, dtype=torch.bool)
-    with torch.no_grad():
-        means = [model.joint(chunk, observed)[0].flatten() for chunk in rows.split(CHUNK)] if len(rows) else []
-    return sorted(value for chunk in means for value in chunk.tolist())
+    rows = data.X[data.fidelity == data.target]
+    return sorted(moments_at(model, rows)[0].tolist()) if len(rows) else []
 
 
 def _provenance(table: pd.DataFrame, schema: Schema, data: Data) -> dict[str, Any]:

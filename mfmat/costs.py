@@ -145,6 +145,15 @@ def name_columns(costs: Mapping[str, Cost]) -> list[str]:
     return [part for cost in costs.values() for _, part in _parts(cost) if isinstance(part, str)]
 
 
+def convert(amounts: Mapping[str, float], rates: Mapping[str, float]) -> float:
+    """Amounts in units as one number.
+
+    >>> convert({"money": 400.0, "days": 3.0}, {"money": 0.01, "days": 0.5})
+    5.5
+    """
+    return math.fsum(rates[unit] * x for unit, x in amounts.items())
+
+
 def cost_column(unit: str) -> str:
     """The column of an asked table that holds what is paid in a unit, where there are several."""
     return f"cost ({unit})"
@@ -156,7 +165,7 @@ def cost_columns(paid: Sequence[Mapping[str, float]], rates: Mapping[str, float]
     >>> cost_columns([{"money": 400.0, "days": 3.0}], {"money": 0.01, "days": 0.5})
     {'cost': [5.5], 'cost (money)': [400.0], 'cost (days)': [3.0]}
     """
-    total = [math.fsum(rates[unit] * x for unit, x in each.items()) for each in paid]
+    total = [convert(each, rates) for each in paid]
     named = {cost_column(unit): [each.get(unit, 0.0) for each in paid] for unit in rates} if len(rates) > 1 else {}
     return {"cost": total, **named}
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mfmat.costs import exchange
+from mfmat.costs import convert, exchange
 from mfmat.data import material_keys
 from mfmat.errors import CalibrationError
 from mfmat.journal import Event, Journal, Log
@@ -56,7 +56,7 @@ def retrace(journal: Journal, records: Records, level: float) -> pd.DataFrame:
         purchases = _purchases(events, ledger)
         said = _expected(log, records, purchases, level)
     schema = records.catalogue.schema
-    rates = exchange(schema.units, schema.rates, records.budget)
+    rates = exchange(schema.units, schema.rates, None)
     rows: list[dict[str, Any]] = [
         {"state": "start", "cost": 0.0},
         *(_row(each, ledger.bills, rates) for each in purchases),
@@ -105,7 +105,7 @@ def _row(purchase: Purchase, bills: Bills, rates: Mapping[str, float]) -> dict[s
         "round": event.round,
         "candidate": event.candidate,
         "source": event.source,
-        "cost": math.fsum(rates[unit] * each for unit, each in paid.items()),
+        "cost": convert(paid, rates),
         # The class of a label is no number, nor is a limit the value; the history has them.
         "value": facts["value"] if number else None,
         "score": ask.facts["score"] if ask else None,

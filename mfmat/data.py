@@ -87,14 +87,19 @@ class Data:
 
     @property
     def best(self) -> dict[str, float | None]:
-        """The largest and the smallest known value of the target, `"max"` and `"min"`; None where nothing says.
+        """The largest and the smallest known value of the target, `"max"` and `"min"`; None where nothing says."""
+        rows = {goal: self.best_row(goal) for goal in ("max", "min")}
+        return {goal: None if row is None else float(self.Y[row, 0]) for goal, row in rows.items()}
+
+    def best_row(self, goal: str) -> int | None:
+        """The position of the target's largest (`"max"`) or smallest (`"min"`) known value; None where nothing says.
 
         A value above its limit is at least as large, and says nothing of how small values can be.
         """
-        y, at_target = self.Y[:, 0], self.fidelity == self.target
+        sign = 1 if goal == "max" else -1
         signs = torch.zeros(len(self)) if self.censored is None else self.censored
-        large, small = y[at_target & (signs >= 0)], y[at_target & (signs <= 0)]
-        return {"max": float(large.max()) if len(large) else None, "min": float(small.min()) if len(small) else None}
+        rows = ((self.fidelity == self.target) & (sign * signs >= 0)).nonzero()[:, 0]
+        return int(rows[(sign * self.Y[rows, 0]).argmax()]) if len(rows) else None
 
     def compounds(self, fidelity: int | None = None) -> int:
         """How many compounds have a value, not just a limit, of a source (the target unless given)."""

@@ -163,14 +163,6 @@ class Prospects:
         columns = torch.linalg.solve_triangular(self._factor, C[len(rows) :, : len(rows)], upper=False)
         return self.mean[:, None] + self._columns[:, 0] @ normals, mean[: len(rows), None] + columns.mT @ normals
 
-    def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of the noise-free value of k rows (k x (d+1)), before anything is believed."""
-        blocks = []
-        for chunk in rows.unsqueeze(1).split(CHUNK):
-            with torch.no_grad():
-                blocks.append(self.model.joint(chunk, torch.tensor([False])))
-        return torch.cat([mean[:, 0] for mean, _ in blocks]), torch.cat([C[:, 0, 0] for _, C in blocks])
-
     def _believe(self, row: Tensor) -> None:
         asked, observed = torch.cat([self.asked, row[None]]), torch.cat([self._observed, torch.tensor([True])])
         with torch.no_grad():
@@ -247,6 +239,15 @@ class Prospects:
             with torch.no_grad():
                 taken.append(take(*self.model.joint(block, observed)))
         return torch.cat([mean for mean, _ in taken]), torch.cat([rest for _, rest in taken])
+
+
+def moments_at(model: FittedModel, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the noise-free value of each of k rows (k x (d+1)), before anything is believed."""
+    blocks = []
+    for chunk in rows.unsqueeze(1).split(CHUNK):
+        with torch.no_grad():
+            blocks.append(model.joint(chunk, torch.tensor([False])))
+    return torch.cat([mean[:, 0] for mean, _ in blocks]), torch.cat([C[:, 0, 0] for _, C in blocks])
 
 
 def at_every_source(X: Tensor, sources: int) -> Rows:

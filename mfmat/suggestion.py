@@ -162,11 +162,9 @@ def suggest(
     )
     for row in asked:
         prospects.believe(row)
-    tells = torch.stack([each.tells[: len(terms.open)] for each in prospects.objectives]).amax(0)
-    told = torch.where(terms.open, tells, -math.inf).amax(0)
+    told = _told(prospects, terms.open)
     choices = choose(prospects, acquisition, terms, n)
-    unit = "·".join(each.schema.unit for each in several) if all(each.schema.unit for each in several) else ""
-    meanings = [acquisition.meaning(choice.utility, prospects, unit) for choice in choices]
+    meanings = [acquisition.meaning(choice.utility, prospects, _unit(several)) for choice in choices]
     rows = known.rows[[choice.candidate for choice in choices]]
     table = _table(several, known.table.iloc[rows], choices, meanings, rates)
     table.attrs["tells"] = dict(zip(schema.sources, told.tolist(), strict=True))
@@ -275,6 +273,18 @@ def _open(pool: Pool, gone: Mapping[int, Tensor]) -> Tensor:
     for fidelity, keys in gone.items():
         open_[:, fidelity] = pool.first & ~torch.isin(pool.keys, keys)
     return open_
+
+
+def _told(prospects: Prospects, open_: Tensor) -> Tensor:
+    """For each source the largest share of a value's variance that an open pair would take away (m)."""
+    tells = torch.stack([each.tells[: len(open_)] for each in prospects.objectives]).amax(0)
+    return torch.where(open_, tells, -math.inf).amax(0)
+
+
+def _unit(several: Sequence[Surrogate]) -> str:
+    """Of a utility: that of the value, or of the volume of several."""
+    units = [each.schema.unit for each in several]
+    return "·".join(units) if all(units) else ""
 
 
 def _table(

@@ -16,7 +16,7 @@ from torch import Tensor
 from mfmat.acquisitions.acquisition import Acquisition
 from mfmat.acquisitions.improvement import BLOCK, imagine, imagine_outcomes, log_improvement
 from mfmat.errors import SchemaError, UnknownNameError, nearest
-from mfmat.prospects import Known, Prospects
+from mfmat.prospects import Known, Prospects, moments_at
 
 FAR = 1e10
 """Stands for infinity where a number is needed that is masked afterwards."""
@@ -110,7 +110,7 @@ class Hypervolume(Acquisition, kind="hypervolume"):
         self._check(known.names)
         sign = torch.tensor([-1.0 if name in self.minimize else 1.0 for name in known.names]).double()
         # Where nothing has all values, the best compromises that are expected stand in.
-        means = [each.at(known.X)[0] if len(known.X) else each.mean for each in prospects.objectives]
+        means = [moments_at(each.model, known.X)[0] if len(known.X) else each.mean for each in prospects.objectives]
         good = sign * torch.stack(means, dim=-1)
         front = good[is_non_dominated(good)]
         spread = torch.stack([each.variance.max().sqrt() for each in prospects.objectives]).clamp_min(1e-150)

@@ -10,7 +10,7 @@ from torch import Tensor
 from mfmat.acquisitions.acquisition import Acquisition
 from mfmat.acquisitions.improvement import imagine, imagine_outcomes, log_rise
 from mfmat.errors import SchemaError
-from mfmat.prospects import Prospects
+from mfmat.prospects import Prospects, moments_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class NoisyImprovement(Acquisition, kind="noisy_improvement"):
         rows = prospects.known.X
         if not len(rows):
             return rows
-        mean, variance = prospects.at(rows)
+        mean, variance = moments_at(prospects.model, rows)
         mean, doubt = mean if self.maximize else -mean, 3 * variance.sqrt()
         order = (mean + doubt).argsort(descending=True)
         possible = order[(mean + doubt)[order] >= (mean - doubt).max()]

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from mfmat.amounts import read_budget
-from mfmat.costs import exchange
+from mfmat.costs import convert, exchange
 from mfmat.reports.chronicle import RARE, Chronicle
 from mfmat.reports.evidence import band
 from mfmat.reports.verdict import Tile
@@ -179,9 +178,9 @@ def price_of(told: Chronicle, source: str) -> float:
     schema, campaign = told.schema, told.campaign
     if campaign.prices == "learned":
         return float(campaign.costs()["price"].to_dict()[source])
-    rates = exchange(schema.units, schema.rates, read_budget("budget", campaign.budget, schema.units))
+    rates = exchange(schema.units, schema.rates, None)
     prices = schema.price(campaign.pool)[0][:, schema.sources.index(source)].mean(dim=0).tolist()
-    return math.fsum(rates[unit] * price for unit, price in zip(schema.units, prices, strict=True))
+    return convert(dict(zip(schema.units, prices, strict=True)), rates)
 
 
 def _doubts_of_predictions(told: Chronicle) -> Iterator[str]:

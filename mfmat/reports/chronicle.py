@@ -100,13 +100,9 @@ class Chronicle:
         """The material of the best value of the target."""
         seen = self.campaign.seen()
         data = self.schema.settle(seen).data(seen)
-        rows = np.flatnonzero((data.fidelity == data.target).numpy())
-        upward = self.campaign.goal == "max"
-        gain = data.Y[:, 0].numpy()[rows] * (1 if upward else -1)
-        if data.censored is not None:
-            gain = np.where(data.censored.numpy()[rows] * (1 if upward else -1) < 0, -np.inf, gain)
-        first = rows[gain.argmax()]
-        return name_rows(self.schema, seen.iloc[[int(data.rows[first])]])[0]
+        row = data.best_row(self.campaign.goal)
+        assert row is not None
+        return name_rows(self.schema, seen.iloc[[int(data.rows[row])]])[0]
 
     @cached_property
     def newest(self) -> Surrogate | None:
