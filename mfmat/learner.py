@@ -311,13 +311,14 @@ def seat(members: Sequence[Learner], i: int, sources: int) -> Learner:
 
 def facts_of(data: Data) -> Facts:
     """What an expert builds its model from: sizes, views, sources and their scales, as JSON."""
+    sets = {name: [[part.start, part.stop] for part in found] for name, found in data.sets.items()}
     return {
         "rows": len(data),
         "width": data.X.shape[-1] - 1,
         "views": {name: [view.start, view.stop] for name, view in data.views.items()},
         "sources": list(data.sources),
         "scales": [list(standard) for standard in data.standards()],
-    }
+    } | ({"sets": sets} if sets else {})
 
 
 def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -48,6 +48,7 @@ CASES = {
     "Structure": mf.Structure("structure", backbone="geometry"),
     "Structure fallback": mf.Structure("structure", backbone="geometry", fallback="composition"),
     "Structure cgcnn": mf.Structure("structure", backbone="cgcnn", level=("V1", "pooled", "predictions")),
+    "Structure cgcnn set": mf.Structure("structure", backbone="cgcnn", level=("V1", "V2"), moments=("mean", "set")),
     "Structure chgnet": mf.Structure("structure", moments=("min", "max")),
     "SourceNetworks": mf.SourceNetworks("structure"),
     "SourceNetworks pooled": mf.SourceNetworks("structure", networks=("mp_gvrh", "mp_kvrh"), level="pooled"),
@@ -88,6 +89,19 @@ def test_a_row_depends_on_itself_alone(featurizer: Featurizer, tmp_path, monkeyp
     order = [4, 1]
     assert np.array_equal(featurizer.encode(TABLE.iloc[order])[0], X[order])
     assert np.array_equal(featurizer.encode(TABLE.iloc[[2]])[0], X[[2]])
+
+
+def test_sets_depend_on_their_row_alone_and_stand_where_they_say(featurizer: Featurizer) -> None:
+    block, sets = featurizer.encode_sets(TABLE), featurizer.sets
+    assert block.shape == (len(TABLE), max([found.members.stop for found in sets.values()], default=0))
+    assert set(sets) <= set(featurizer.views)
+    assert np.array_equal(featurizer.encode_sets(TABLE.iloc[[4, 1]]), block[[4, 1]])
+    for weights, members in sets.values():
+        count = weights.stop - weights.start
+        assert (members.stop - members.start) % count == 0
+        np.testing.assert_allclose(block[:, weights].sum(1), 1.0)
+        padding = block[:, members].reshape(len(TABLE), count, -1)[block[:, weights] == 0]
+        assert not padding.any()
 
 
 def test_bad_cells_are_problems_and_their_rows_nan(featurizer: Featurizer) -> None:
