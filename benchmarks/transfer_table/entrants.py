@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from mfmat.data import Data
 from mfmat.experts.process import GPModel
 from mfmat.features.featurizer import Featurizer
 from mfmat.learner import Facts, FittedModel, Learner
+from mfmat.metrics import nll
 from mfmat.posteriors import RowPosterior
 from transfer_table.tasks import Part
 
@@ -87,6 +89,35 @@ class Recipe:
         times.append(time.perf_counter())
         encode_s, fit_s, answer_s = (b - a for a, b in pairwise(times))
         return Said(posterior, fit_s, encode_s, answer_s, {"rows_learned": len(data), **describe(model)})
+
+
+@dataclass(frozen=True)
+class Best:
+    """Of several recipes the one that makes the validation rows likeliest.
+
+    Attributes:
+        recipes: by name.
+    """
+
+    recipes: Mapping[str, Recipe]
+
+    def config(self) -> dict[str, Any]:
+        """All recipes."""
+        return {"best": {name: recipe.config() for name, recipe in self.recipes.items()}}
+
+    def say(self, part: Part) -> Said:
+        """See `Entrant.say`; the seconds are those of all trials and of the fit."""
+        inner = replace(part, test=part.validation)
+        y = torch.tensor(part.validation[part.schema.value].to_numpy(), dtype=torch.double)[:, None, None]
+        trials = {name: recipe.say(inner) for name, recipe in self.recipes.items()}
+        with torch.no_grad():
+            scores = {name: nll(said.posterior, y) for name, said in trials.items()}
+        chosen = min(scores, key=lambda name: scores[name])
+        said = self.recipes[chosen].say(part)
+        spent = math.fsum(trial.fit_s for trial in trials.values())
+        encoded = said.encode_s + math.fsum(trial.encode_s for trial in trials.values())
+        facts = {**said.facts, "chosen": chosen, "validation_nll": scores}
+        return replace(said, fit_s=said.fit_s + spent, encode_s=encoded, facts=facts)
 
 
 def describe(model: Any) -> dict[str, Any]:

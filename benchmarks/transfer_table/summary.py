@@ -23,6 +23,7 @@ BESIDE = (
     contents.OWN,
     contents.PAIR,
     contents.GATE,
+    contents.STACK,
     contents.PLAIN,
     "mixture",
     "GP, value or logarithm",
