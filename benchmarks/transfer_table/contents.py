@@ -50,7 +50,7 @@ def mixture() -> mf.Mixture:
     return mf.Mixture([*(Seen(mf.GP(), kind) for kind in kinds), mf.GP(), mf.Forest()])
 
 
-SETTINGS: dict[str, Any] = {"hidden": (32, 32)}
+SETTINGS: dict[str, Any] = {"hidden": (32, 32), "held": 0.3}
 """Of networks on levels: by cross-validation in the training part of Poisson ratio's first split, 100 and 300 rows."""
 
 
