@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ LINES = {
     contents.FRACTIONS: {"color": "#d1495b", "lw": 2.4, "ls": "--"},
     **{name: {"color": mpl.colormaps["viridis"](0.9 - 0.2 * i), "lw": 1.8} for i, name in enumerate(contents.ATOMS)},
     "V0 to V4": {"color": "#222222", "lw": 2.4},
+    "crystal": {"color": "#e8963a", "lw": 1.8},
     "GP of all levels": {"color": "#888888", "lw": 1.8, "ls": ":"},
 }
 """Who is drawn, and how; the table has all."""
@@ -36,8 +37,9 @@ SAYS = (
     "Mean absolute error (of the median) by rows to learn from, mean and standard deviation over the authors' splits "
     "that are finished; coverage of 90% intervals, over all test rows of all sizes. V0 (the elements' embedding) to V4 "
     "are CHGNet's levels of atoms, the mean atom of each element taken as a set by AtomSet; `{fractions}` is the same "
-    "network over element fractions with embeddings that it learns itself: nothing is pretrained. `crystal` is a "
-    "network with the same Bayesian last layer on CHGNet's readout, `{stack}` the level that makes the validation rows "
+    "network over element fractions, where nothing is pretrained: embeddings that it learns itself, beside a table of "
+    "element properties. `crystal` is a network with the same Bayesian last layer on CHGNet's readout, `{stack}` the "
+    "level that makes the validation rows "
     "likeliest. Smaller training parts are within larger ones, their validation parts smaller in proportion. Settings "
     "({settings}) were chosen by cross-validation in the training part of Poisson ratio's first split. Threads: "
     "{threads}."
@@ -96,28 +98,28 @@ def draw(rows: Sequence[Row], path: Path = PICTURE) -> None:
     """A panel for each task, a line for each level."""
     mpl.use("agg")
     tasks = [task for task in TASKS if any(row["data"] == task for row in rows)]
+    lines = {name: style for name, style in LINES.items() if any(row["learner"] == name for row in rows)}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.6 * len(tasks) + 2.2, 4.2), layout="constrained")
         panels = figure.subplots(1, len(tasks), squeeze=False)[0]
         for ax, task in zip(panels, tasks, strict=True):
-            panel(ax, [row for row in rows if row["data"] == task], TASKS[task])
+            panel(ax, [row for row in rows if row["data"] == task], lines, TASKS[task])
         panels[0].set_ylabel("mean absolute error")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", frameon=False)
         figure.savefig(path, dpi=200)
 
 
-def panel(ax: Axes, rows: Sequence[Row], title: str) -> None:
+def panel(ax: Axes, rows: Sequence[Row], lines: Mapping[str, dict[str, Any]], title: str) -> None:
     """The errors of one task."""
-    ticks = set()
-    for name, style in LINES.items():
+    largest = max((row["rows_learned"] for row in rows if row["rows"] is None), default=0)
+    for name, style in lines.items():
         own = [row for row in rows if row["learner"] == name]
-        by_size = {size: [row for row in own if row["rows"] == size] for size in sizes(own)}
-        points = [(mean(here, "rows_learned"), mean(here, "mae")) for here in by_size.values()]
-        ticks |= {round(n) for n, _ in points}
-        ax.plot(*zip(*points, strict=True) if points else ((), ()), "o", ms=4, label=name, **({"ls": "-"} | style))
+        errors = {n or largest: mean([row for row in own if row["rows"] == n], "mae") for n in sizes(own)}
+        ax.plot(errors.keys(), errors.values(), "o", ms=4, label=name, **({"ls": "-"} | style))
+    ticks = [n or largest for n in sizes(rows)]
     ax.set(xscale="log", xlabel="rows", title=title)
-    ax.set_xticks(sorted(ticks), [f"{n:,}".replace(",", " ") for n in sorted(ticks)])
+    ax.set_xticks(ticks, [f"{n:,}".replace(",", " ") for n in ticks])
     ax.tick_params(which="minor", length=0, labelbottom=False)
     ax.grid(color="#dddddd", lw=0.8)
     ax.spines[["top", "right"]].set_visible(False)
