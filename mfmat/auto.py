@@ -13,7 +13,7 @@ from mfmat.calibrators.conformal import Conformal
 from mfmat.calibrators.held_out import COLUMNS, ask, score
 from mfmat.candidates import describe_limit, suggest_candidates
 from mfmat.data import Data
-from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
+from mfmat.learner import Facts, FittedModel, Learner, OpenModel, part
 from mfmat.stacks.mixture import Mixture
 from mfmat.types import Rows
 
@@ -124,7 +124,7 @@ class Auto(Learner, kind="auto"):
         return data.draw(self.target_limit + int(cheap.sum()), cheap, self.seed), [why]
 
 
-class AutoModel(WrappedModel):
+class AutoModel(OpenModel):
     """The chosen model; its facts hold the recipe, why it was chosen, and what it was compared with."""
 
     def __init__(self, inner: FittedModel, recipe: Facts, why: list[str], compared: list[dict[str, Any]]) -> None:
