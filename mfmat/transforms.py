@@ -16,6 +16,8 @@ from mfmat.values import Value
 
 CENTRE, SCALES = 10.0, (0.01, 100.0)
 """How far an `Arcsinh` may lie from the median, and how sharp or straight it may be, in interquartile ranges."""
+BENT = 0.1
+"""Bend (see `find_bend`) from which a transform is worth a trial: below it, nothing that was measured became better."""
 STARTS = ((0.0, 1.0), (-1.0, 0.1), (1.0, 0.1))
 """Centres and scales from which the likeliest are looked for, in interquartile ranges from the median."""
 
@@ -190,18 +192,17 @@ class Partial(Transform):
         return torch.where(self.rows, m, mean), torch.where(both, C, straight)
 
 
-def find_gain(transform: Transform, y: Tensor) -> float:
-    r"""How much likelier n values are as a Gaussian under a transform than as a Gaussian, in nats a value.
+def find_bend(transform: Transform, y: Tensor) -> float:
+    r"""How far n values and their transforms are from a straight line, $1 - r^2$ with r their correlation.
 
-    $\frac12 \ln Var(y) - \frac12 \ln Var(g(y)) + \frac1n \sum_i \ln g'(y_i)$ (Box & Cox 1964,
-    doi:10.1111/j.2517-6161.1964.tb00553.x); minus infinity where a value has no transform.
+    0 where values agree, or some have no transform.
 
-    >>> round(find_gain(Logarithm(), torch.linspace(-2, 2, 100).double().exp()), 1)
-    0.6
+    >>> round(find_bend(Logarithm(), torch.linspace(-2, 2, 100).double().exp()), 1)
+    0.2
     """
-    if not bool(transform.allows(y).all()) or float(y.var(correction=0)) == 0:
-        return -math.inf
-    return (_log_likelihood(transform, y) + 0.5 * len(y) * math.log(float(y.var(correction=0)))) / len(y)
+    if not bool(transform.allows(y).all()) or len(y.unique()) < 3:
+        return 0.0
+    return 1 - float(torch.corrcoef(torch.stack([y, transform.forward(y)]))[0, 1]) ** 2
 
 
 def _log_likelihood(transform: Transform, y: Tensor) -> float:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import partial
 from typing import Literal
 
 import torch
@@ -17,7 +16,7 @@ from mfmat.errors import FitError, SchemaError, check_choice
 from mfmat.learner import Facts, FittedModel, Learner, part
 from mfmat.metrics import has_atoms, row_nll
 from mfmat.stacks.transformed_model import PlainModel, TransformedModel
-from mfmat.transforms import Arcsinh, Logarithm, Transform, find_gain
+from mfmat.transforms import BENT, Arcsinh, Logarithm, Transform, find_bend
 
 TRANSFORMS = ("auto", "identity", "log", "arcsinh")
 FEWEST = 10
@@ -42,11 +41,11 @@ class Transformed(Learner, kind="transformed"):
     they are. Known noise is transformed by the slope at its value, a limit is a limit of the transform.
 
     `"log"` is the natural logarithm, for values above 0. `"arcsinh"` is $\operatorname{arsinh}((y - c) / s)$ for values
-    of either sign, c and s the likeliest of the target's. `"auto"` takes whichever makes held-out values
-    likelier: the member is fitted to the values and to the one transform that makes the target's values likelier as one
-    Gaussian than they are, where there is one, and the transform is kept where it raises the held-out log density by
-    more than one standard error (Breiman et al. 1984). `model.facts["why"]` has the evidence. In `fit_with_folds` and
-    `cross_fit` these are the folds that are there already, and the choice for a fold is that of the others.
+    of either sign, c and s the likeliest of the target's. `"auto"` tries the logarithm, or the latter where a value is
+    not above 0: the member is fitted to the values and to their transforms, and these are kept where they raise the
+    log density of held-out values by more than one standard error (Breiman et al. 1984), a density of values in both
+    cases. No trial where values are nearly straight under the transform. `model.facts["why"]` has the evidence. With
+    `fit_with_folds` and `cross_fit` the folds are those given, and the choice for a fold is that of the others.
 
     Args:
         member: the learner.
@@ -101,20 +100,21 @@ class Transformed(Learner, kind="transformed"):
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> FittedModel:
         """The fitted model that had these facts and this state."""
         own = {name: fact for name, fact in facts.items() if name != "inner"}
-        return _wrap(self.member.restore(facts["inner"], part(state, "inner.")), own)
+        inner = self.member.restore(facts["inner"], part(state, "inner."))
+        if facts["transform"] is None:
+            return PlainModel(inner, **own).eval()
+        return TransformedModel(inner, own, state["slopes"]).eval()
 
     def _each(self, data: Data, unseen: Sequence[Tensor], fit: Fit) -> list[FittedModel]:
         """One model for each part of the rows that it must not see."""
         transform, why = self._settle(data)
-        facts = partial(_facts, data)
         if self.transform != "auto" or transform is None:
-            models = fit(self.member, apply(transform, data))
-            return [_wrap(model, facts(transform, [why])) for model in models]
+            return _around(fit(self.member, apply(transform, data)), data, unseen, transform, [why])
         held = [rows[data.fidelity[rows] == data.target] for rows in data.scored(unseen)]
         if sum(len(rows) > 0 for rows in held) < 2:
             return [self.fit(data.without(fold)) for fold in unseen]
-        plain = [_wrap(model, facts(None, [])) for model in fit(self.member, data)]
-        other = [_wrap(model, facts(transform, [])) for model in fit(self.member, apply(transform, data))]
+        plain = _around(fit(self.member, data), data, unseen, None, [])
+        other = _around(fit(self.member, apply(transform, data)), data, unseen, transform, [])
         gains = _compare(data, held, plain, other)
         chosen = []
         for k, fold in enumerate(unseen):
@@ -144,24 +144,21 @@ class Transformed(Learner, kind="transformed"):
 
 
 def suggest(data: Data) -> tuple[Transform | None, str]:
-    """The transform that makes the target's values likelier as one Gaussian; None where none does, with the reason."""
+    """The transform that is worth a trial, None where none is, with the reason."""
     target = data.sources[-1]
     if data.target in data.classes:
         return None, f"{target}: labels, which have no transform."
+    plain = f"{target}: the values themselves"
     if (compounds := data.compounds()) < FEWEST:
-        return None, f"{target}: the values themselves; {compounds} compounds are too few to hold some out."
-    y = _loose(data)
-    logarithm = Logarithm()
-    allowed = logarithm.allows(_valued(data))
-    gains: dict[Transform, float] = {logarithm: find_gain(logarithm, y)} if bool(allowed.all()) else {}
-    some = "" if bool(allowed.all()) else f" ({int((~allowed).sum())} values are not above 0 and have no logarithm)"
-    if found := _learn(data):
-        # Two parameters more, by Schwarz 1978.
-        gains[found] = find_gain(found, y) - math.log(len(y)) / len(y)
-    best = max(gains, key=lambda each: gains[each], default=None)
-    if best is None or gains[best] <= 0:
-        return None, f"{target}: the values themselves, which no transform makes more like a Gaussian{some}."
-    return best, f"{target}: {best.name} makes its values more like a Gaussian{some}."
+        return None, f"{plain}; {compounds} compounds are too few to hold some out."
+    allowed = Logarithm().allows(data.Y[~_labelled(data), 0])
+    found = Logarithm() if bool(allowed.all()) else _learn(data)
+    some = "" if bool(allowed.all()) else f"; {int((~allowed).sum())} values are not above 0 and have no logarithm"
+    if found is None:
+        return None, f"{plain}, which have no spread to learn a transform from{some}."
+    if (bend := find_bend(found, _loose(data))) < BENT:
+        return None, f"{plain}, which are nearly straight under {found.name} (1 - r² = {bend:.2g}){some}."
+    return found, f"{target}: {found.name} is worth a trial (1 - r² = {bend:.2g}){some}."
 
 
 def apply(transform: Transform | None, data: Data) -> Data:
@@ -180,9 +177,9 @@ def apply(transform: Transform | None, data: Data) -> Data:
             f"{limit}{float(data.Y[row, 0]):g} in row number {int(data.rows[row])}, source "
             f"{data.sources[int(data.fidelity[row])]!r}, and {int((~allowed).sum()) - 1} more without {transform.name}",
             expected="values above 0 in every source",
-            fix='transform="arcsinh", which takes every value, or transform="auto"',
+            fix='transform="arcsinh" or "auto", for every value; around a Difference, not in it',
         )
-    slope = torch.where(mine, transform.log_slope(data.Y[:, 0]).exp(), 1.0)[:, None]
+    slope = _slopes(transform, data)[:, None]
     return replace(
         data,
         Y=torch.where(mine[:, None], transform.forward(data.Y), data.Y),
@@ -193,20 +190,22 @@ def apply(transform: Transform | None, data: Data) -> Data:
     )
 
 
-def _wrap(model: FittedModel, facts: Facts) -> FittedModel:
-    if facts["transform"] is None:
-        return PlainModel(model, **facts).eval()
-    return TransformedModel(model, facts).eval()
+def _around(
+    models: Sequence[FittedModel], data: Data, unseen: Sequence[Tensor], transform: Transform | None, why: list[str]
+) -> list[FittedModel]:
+    """Models of transforms, each without the rows that it must not see, as models of values."""
+    facts: Facts = {"width": data.X.shape[-1] - 1, "sources": list(data.sources), "labels": sorted(data.classes)}
+    facts |= {"transform": None if transform is None else transform.config(), "why": why}
+    if transform is None:
+        return [PlainModel(model, **facts).eval() for model in models]
+    slopes = [_slopes(transform, data.without(fold)) for fold in unseen]
+    pairs = zip(models, slopes, strict=True)
+    return [TransformedModel(model, facts, slope).eval() for model, slope in pairs]
 
 
-def _facts(data: Data, transform: Transform | None, why: list[str]) -> Facts:
-    return {
-        "width": data.X.shape[-1] - 1,
-        "sources": list(data.sources),
-        "labels": sorted(data.classes),
-        "transform": None if transform is None else transform.config(),
-        "why": why,
-    }
+def _slopes(transform: Transform, data: Data) -> Tensor:
+    """Of the transform at each value (n), 1 at labels."""
+    return torch.where(_labelled(data), 1.0, transform.log_slope(data.Y[:, 0]).exp())
 
 
 def _compare(
@@ -254,11 +253,6 @@ def _loose(data: Data) -> Tensor:
     y = data.Y[(data.fidelity == data.target) & ~data.bounded, 0]
     loose = y[~torch.isin(y, data.atoms())]
     return loose if len(loose) >= FEWEST else y
-
-
-def _valued(data: Data) -> Tensor:
-    """All values and limits, of every source that is no label."""
-    return data.Y[~_labelled(data), 0]
 
 
 def _labelled(data: Data) -> Tensor:

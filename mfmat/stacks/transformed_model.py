@@ -47,11 +47,15 @@ class TransformedModel(WrappedModel):
     Args:
         inner: of the transforms.
         facts: what else is to be kept; `transform`, and in `labels` the fidelities that have none.
+        slopes: of the transform at each of the rows that it was fitted to (n).
     """
 
-    def __init__(self, inner: FittedModel, facts: Facts) -> None:
+    slopes: Tensor
+
+    def __init__(self, inner: FittedModel, facts: Facts, slopes: Tensor) -> None:
         super().__init__(inner, **facts)
         self.transform: Transform = Transform.of(facts["transform"])
+        self.register_buffer("slopes", slopes)
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -112,11 +116,16 @@ class TransformedModel(WrappedModel):
                 expected=f"a value with {self.transform.name}, such as those that the model was fitted to",
                 fix='mend the value, or fit Transformed(member, transform="arcsinh"), which takes every value',
             )
-        return TransformedModel(self.inner.condition_on_observations(X, transform.forward(Y), **kwargs), self._own())
+        return self._around(self.inner.condition_on_observations(X, transform.forward(Y), **kwargs))
 
     def fantasize(self, X: Rows, sampler: Callable[[Any], Tensor], **kwargs: Any) -> TransformedModel:
         """See `FittedModel.fantasize`; transforms are imagined, so that every imagined value has one."""
-        return TransformedModel(self.inner.fantasize(X, sampler, **kwargs), self._own())
+        return self._around(self.inner.fantasize(X, sampler, **kwargs))
+
+    def solve(self, B: Tensor) -> Tensor:
+        """See `FittedModel.solve`; covariances of values are those of transforms by the slopes."""
+        slopes = self.slopes[:, None]
+        return slopes * self.inner.solve(slopes * B).detach()
 
     def told(self) -> Tensor | None:
         """See `FittedModel.told`."""
@@ -145,5 +154,7 @@ class TransformedModel(WrappedModel):
         both = [rows.moments(mean[..., None], each[..., None, None])[1] for each in (variance + noise, variance)]
         return (both[0] - both[1])[..., 0, 0]
 
-    def _own(self) -> Facts:
-        return {name: fact for name, fact in self.facts.items() if name != "inner"}
+    def _around(self, inner: FittedModel) -> TransformedModel:
+        """The same, of another model of transforms."""
+        own = {name: fact for name, fact in self.facts.items() if name != "inner"}
+        return TransformedModel(inner, own, self.slopes)
