@@ -11,7 +11,6 @@ import mfmat as mf
 from mfmat.features.backbones.cgcnn import SOURCES
 from mfmat.features.featurizer import Featurizer
 from transfer_table.entrants import Entrant, Recipe, Seen
-from transfer_table.logarithm import AsValidated, Logarithm
 from transfer_table.networks import Heads, Scratch, Tuned
 from transfer_table.tasks import others
 
@@ -59,8 +58,7 @@ LEARNERS: dict[str, Callable[[str], Entrant]] = {
     "GP, each prediction": lambda _: Recipe(mf.GP(additive=(PREDICTIONS,)), everything()),
     "mixture": lambda _: Recipe(mixture(), everything()),
     DEFAULT: lambda _: Recipe(mf.Auto(), everything()),
-    "GP, value or logarithm": lambda _: AsValidated(Recipe(mf.GP(), everything())),
-    "Auto of the logarithm": lambda _: Logarithm(Recipe(mf.Auto(), everything())),
+    "GP, value or logarithm": lambda _: Recipe(mf.Transformed(mf.GP()), everything()),
     "Auto, validation rows too": lambda _: Recipe(mf.Auto(), everything(), validation=True),
 }
 """By name; a function of the task, as akin sources differ from task to task."""

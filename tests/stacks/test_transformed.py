@@ -231,7 +231,7 @@ def test_auto_takes_what_held_out_values_ask_for() -> None:
     assert recipe.fit(SCHEMA.data(straight)).facts["transform"] is None
     # Over a decade, and yet with errors of one size: only what is held out tells.
     rng = np.random.default_rng(0)
-    even = grown(noise=0).assign(y=lambda table: 30 * table["x"] + 3 + 0.5 * rng.normal(size=60))
+    even = grown(noise=0).assign(y=lambda table: 30 * table["x"] + 1 + 0.2 * rng.normal(size=60))
     assert suggest(SCHEMA.data(even))[0] is not None
     kept = recipe.fit(SCHEMA.data(even))
     assert kept.facts["transform"] is None
