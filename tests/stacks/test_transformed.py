@@ -372,7 +372,7 @@ STACKS: dict[str, Learner] = {
     "Conformal outside": mf.Conformal(mf.Transformed(mf.Difference([mf.GP()])), form="refit"),
     "Conformal inside": mf.Transformed(mf.Conformal(mf.Difference([mf.GP()]), form="refit"), transform="log"),
     "Hurdle outside": mf.Hurdle(mf.Transformed(mf.Difference([mf.GP()]), transform="log")),
-    "Auto": mf.Auto(member=mf.Transformed(mf.GP())),
+    "Auto": mf.Auto(member=mf.Transformed(mf.GP(), folds=2), folds=2),
 }
 
 
