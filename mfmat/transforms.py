@@ -16,6 +16,9 @@ from mfmat.values import Value
 
 CENTRE, SCALES = 10.0, (0.01, 100.0)
 """How far an `Arcsinh` may lie from the median, and how sharp or straight it may be, in interquartile ranges."""
+FAR = 200.0
+"""Exponents of moments at most, so that what nothing is known of has large and yet finite ones; of Gaussians z with a
+standard deviation of 14 or more, which no values have."""
 BENT = 0.1
 """Bend (see `find_bend`) from which a transform is worth a trial: below it, nothing that was measured became better."""
 STARTS = ((0.0, 1.0), (-1.0, 0.1), (1.0, 0.1))
@@ -23,7 +26,10 @@ STARTS = ((0.0, 1.0), (-1.0, 0.1), (1.0, 0.1))
 
 
 class Transform(Value, ABC):
-    """A rising function $z = g(y)$ of values, with the moments of $y = g^{-1}(z)$ of a Gaussian z in closed form."""
+    """A rising function $z = g(y)$ of values, with the moments of $y = g^{-1}(z)$ of a Gaussian z in closed form.
+
+    Exponents above 200 are taken for 200 in moments, which are finite for that; quantiles are exact everywhere.
+    """
 
     name: ClassVar[str]
     """What it is called in a sentence."""
@@ -79,12 +85,12 @@ class Logarithm(Transform, kind="log-transform"):
 
     def gain(self, mean: Tensor, variance: Tensor) -> Tensor:
         """See `Transform.gain`."""
-        return (mean + variance / 2).exp()
+        return (mean + variance / 2).clamp_max(FAR).exp()
 
     def moments(self, mean: Tensor, covariance: Covariance) -> tuple[Tensor, Covariance]:
         """See `Transform.moments`."""
         m = self.gain(mean, covariance.diagonal(dim1=-2, dim2=-1))
-        return m, m.unsqueeze(-1) * m.unsqueeze(-2) * torch.expm1(covariance)
+        return m, m.unsqueeze(-1) * m.unsqueeze(-2) * torch.expm1(covariance.clamp_max(FAR))
 
 
 @dataclass(frozen=True)
@@ -144,10 +150,11 @@ class Arcsinh(Transform, kind="arcsinh-transform"):
 
     def gain(self, mean: Tensor, variance: Tensor) -> Tensor:
         """See `Transform.gain`."""
-        return self.scale * (variance / 2).exp() * mean.cosh()
+        return self.scale * (variance / 2).clamp_max(FAR).exp() * mean.clamp(-FAR, FAR).cosh()
 
     def moments(self, mean: Tensor, covariance: Covariance) -> tuple[Tensor, Covariance]:
         """See `Transform.moments`."""
+        covariance, mean = covariance.clamp(-FAR, FAR), mean.clamp(-FAR / 2, FAR / 2)
         half = covariance.diagonal(dim1=-2, dim2=-1) / 2
         one, other = mean.unsqueeze(-1), mean.unsqueeze(-2)
         size = 0.5 * self.scale**2 * (half.unsqueeze(-1) + half.unsqueeze(-2)).exp()

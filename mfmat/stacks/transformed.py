@@ -38,7 +38,8 @@ class Transformed(Learner, kind="transformed"):
     exactly. The noise-free value is $g^{-1}$ of the noise-free z.
 
     All sources get the same function, so put it around a stack, as in `Transformed(Latent([GP()]))`; labels stay as
-    they are. Known noise is transformed by the slope at its value, a limit is a limit of the transform.
+    they are. Known noise $\sigma$ becomes $\operatorname{arsinh}(g'(y)\,\sigma)$, which is the delta method
+    where noise is small; a limit is a limit of the transform.
 
     `"log"` is the natural logarithm, for values above 0. `"arcsinh"` is $\operatorname{arsinh}((y - c) / s)$ for values
     of either sign, c and s the likeliest of the target's. `"auto"` tries the logarithm, or the latter where a value is
@@ -183,7 +184,8 @@ def apply(transform: Transform | None, data: Data) -> Data:
     return replace(
         data,
         Y=torch.where(mine[:, None], transform.forward(data.Y), data.Y),
-        Yvar=data.Yvar * slope.square(),
+        # The slope of g, except where the noise is wider than the piece of g that is straight: a logarithm saturates.
+        Yvar=(data.Yvar.sqrt() * slope).arcsinh().square(),
         anchor=_anchor(transform, data),
         trend=None if data.trend is None else data.trend * slope,
         floor=_single(transform, data.floor),

@@ -92,6 +92,14 @@ def test_joint_moments_are_those_of_draws(transform: Transform) -> None:
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
+def test_moments_of_what_nothing_is_known_of_are_finite(transform: Transform) -> None:
+    for mean in (-900.0, 0.0, 900.0):
+        C = torch.tensor([[2000.0, 1900.0], [1900.0, 2000.0]]).double()
+        for found in transform.moments(torch.full((2,), mean).double(), C):
+            assert bool(torch.isfinite(found).all())
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
 def test_the_density_integrates_to_one_and_to_the_mean(transform: Transform) -> None:
     said = one(transform=transform)
     low, high = (float(quantile(said, level)) for level in (1e-9, 1 - 1e-9))
@@ -295,7 +303,8 @@ def test_what_is_known_of_values_is_known_of_transforms() -> None:
     )
     logs = apply(Logarithm(), noisy)
     torch.testing.assert_close(logs.Y, data.Y.log())
-    torch.testing.assert_close(logs.Yvar, torch.full_like(data.Y, 0.04))
+    torch.testing.assert_close(logs.Yvar.sqrt(), torch.full_like(data.Y, np.arcsinh(0.2)))
+    assert np.arcsinh(0.2) == pytest.approx(0.2, rel=0.01)
     torch.testing.assert_close(logs.trend, torch.ones_like(data.Y))
     assert logs.floor == pytest.approx(np.log(2))
     assert logs.anchor == pytest.approx((np.log(10), 0.5))
