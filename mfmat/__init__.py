@@ -51,6 +51,7 @@ _public = {
     "Structure": "mfmat.features",
     "Surrogate": "mfmat.surrogate",
     "TargetOnly": "mfmat.stacks",
+    "Transformed": "mfmat.stacks",
     "fit": "mfmat.surrogate",
     "load": "mfmat.surrogate",
     "diagnose": "mfmat.diagnosis",

@@ -200,6 +200,22 @@ class WrappedModel(FittedModel):
         return self.inner.probabilities(X)
 
 
+class OpenModel(WrappedModel):
+    """A model around another whose joint distribution it leaves as it is: what is measured is the other's to learn."""
+
+    def moments(self, X: Rows) -> tuple[Tensor, Covariance, Tensor]:
+        """See `FittedModel.moments`."""
+        return self.inner.moments(X)
+
+    def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
+        """See `FittedModel.condition_on_observations`."""
+        return self.inner.condition_on_observations(X, Y, **kwargs)
+
+    def fantasize(self, X: Rows, sampler: Callable[[Any], Tensor], **kwargs: Any) -> FittedModel:
+        """See `FittedModel.fantasize`."""
+        return self.inner.fantasize(X, sampler, **kwargs)
+
+
 class StackModel(FittedModel):
     """A model made of fitted models; a concrete class says how they are combined, in `joint`."""
 

@@ -13,7 +13,6 @@ import mfmat as mf
 from mfmat.features.backbones.cgcnn import SOURCES
 from mfmat.features.featurizer import Featurizer
 from transfer_table.entrants import Best, Entrant, Recipe, Seen
-from transfer_table.logarithm import AsValidated, Logarithm
 from transfer_table.networks import Heads, Scratch, Tuned
 from transfer_table.tasks import others
 
@@ -97,10 +96,9 @@ LEARNERS: dict[str, Callable[[str], Entrant]] = {
     STACK: LEVELS[STACK],
     "AtomSet, all levels": LEVELS["V0 to V4"],
     "mixture": lambda _: Recipe(mixture(), everything()),
-    DEFAULT: lambda _: Recipe(mf.Auto(), everything()),
-    "GP, value or logarithm": lambda _: AsValidated(Recipe(mf.GP(), everything())),
-    "Auto of the logarithm": lambda _: Logarithm(Recipe(mf.Auto(), everything())),
-    "Auto, validation rows too": lambda _: Recipe(mf.Auto(), everything(), validation=True),
+    # It chooses by cross-validation inside its rows, and has no other use for those that others stop and choose by.
+    DEFAULT: lambda _: Recipe(mf.Auto(), everything(), validation=True),
+    "GP, value or logarithm": lambda _: Recipe(mf.Transformed(mf.GP()), everything()),
 }
 """By name; a function of the task, as akin sources differ from task to task."""
 

@@ -126,6 +126,8 @@ def describe(model: Any) -> dict[str, Any]:
         return {"weights": view_weights(model)}
     facts = getattr(model, "facts", {})
     found: dict[str, Any] = {"why": facts["why"]} if "why" in facts else {}
+    if isinstance(getattr(model, "inner", None), GPModel):
+        found["weights"] = view_weights(model.inner)
     gate = getattr(model, "gate_weights", None)
     if isinstance(gate, Mapping):
         found["weights"] = {name: float(weight) for name, weight in gate.items()}

@@ -65,6 +65,8 @@ CASES = {
     "Mixture local": mf.Mixture([mf.GP(), mf.TargetOnly(mf.GP())]),
     "Hurdle": mf.Hurdle(mf.GP()),
     "Imputed": mf.Imputed(mf.Forest(trees=20)),
+    "Transformed": mf.Transformed(mf.Difference([mf.GP()])),
+    "Transformed arcsinh": mf.Transformed(mf.Difference([mf.GP()]), transform="arcsinh"),
     "Scaling": mf.Scaling(mf.Difference([mf.GP()]), folds=4),
     "Conformal loo": mf.Conformal(mf.TargetOnly(mf.GP()), form="loo"),
     "Conformal cross": mf.Conformal(mf.Difference([mf.GP()]), folds=4),
