@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from botorch.models.model import Model
@@ -17,6 +17,7 @@ from mfmat.errors import FitError, SchemaError
 from mfmat.posteriors import CalibratedPosterior, normal, root
 from mfmat.types import Covariance, Flags, Rows
 from mfmat.values import Value
+from mfmat.view_weights import ViewWeights
 
 Facts = dict[str, Any]
 """What a model is built from, as JSON: views, sizes, sources, scales."""
@@ -110,6 +111,13 @@ class FittedModel(Model, ABC):
         """
         return {}
 
+    def weighings(self) -> dict[str, ViewWeights]:
+        """What each process in it makes of its views, by its place among the members: "" of one that stands alone.
+
+        Empty where nothing weighs views.
+        """
+        return {}
+
     def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
         """This model after q more measurements (X: b x q x (d+1), Y: s x b x q x 1), without refitting.
 
@@ -195,6 +203,10 @@ class WrappedModel(FittedModel):
         """See `FittedModel.shares`."""
         return self.inner.shares(X)
 
+    def weighings(self) -> dict[str, ViewWeights]:
+        """See `FittedModel.weighings`."""
+        return self.inner.weighings()
+
     def probabilities(self, X: Rows) -> Tensor:
         """See `FittedModel.probabilities`."""
         return self.inner.probabilities(X)
@@ -223,6 +235,19 @@ class StackModel(FittedModel):
         super().__init__()
         self.members = torch.nn.ModuleList(members)
         self.facts = facts
+
+    @property
+    def member_names(self) -> Sequence[str]:
+        """What the members are called: numbers, unless a concrete class knows better."""
+        return [str(i + 1) for i in range(len(self.members))]
+
+    def weighings(self) -> dict[str, ViewWeights]:
+        """See `FittedModel.weighings`."""
+        found: dict[str, ViewWeights] = {}
+        for name, member in zip(self.member_names, self.members, strict=True):
+            own = cast("FittedModel", member).weighings()
+            found |= {f"{name} / {place}" if place else name: weights for place, weights in own.items()}
+        return found
 
 
 class Learner(Value, ABC):

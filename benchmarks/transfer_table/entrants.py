@@ -15,11 +15,11 @@ from expert_table.peers import Peer
 from torch import Tensor
 
 from mfmat.data import Data
-from mfmat.experts.process import GPModel
 from mfmat.features.featurizer import Featurizer
 from mfmat.learner import Facts, FittedModel, Learner
 from mfmat.metrics import nll
 from mfmat.posteriors import RowPosterior
+from transfer_table import importance
 from transfer_table.tasks import Part
 
 
@@ -121,24 +121,15 @@ class Best:
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """The weights of the views of a process, the reasons of a choice, the weights of an expert's gate."""
-    if isinstance(model, GPModel):
-        return {"weights": view_weights(model)}
+    """The weights of the views of a process with their posterior, or of an expert's gate; the reasons of a choice."""
     facts = getattr(model, "facts", {})
     found: dict[str, Any] = {"why": facts["why"]} if "why" in facts else {}
-    if isinstance(getattr(model, "inner", None), GPModel):
-        found["weights"] = view_weights(model.inner)
-    gate = getattr(model, "gate_weights", None)
-    if isinstance(gate, Mapping):
-        found["weights"] = {name: float(weight) for name, weight in gate.items()}
+    alone = model.weighings().get("") if isinstance(model, FittedModel) else None
+    if alone is not None:
+        found["weights"] = dict(zip(alone.names, alone.share.tolist(), strict=True))
+        if len(alone.draws):
+            found["doubts"] = importance.doubts(alone)
     return found
-
-
-def view_weights(model: GPModel) -> dict[str, float]:
-    """Each view's share of the prior variance; `joint` is that of all together."""
-    weights = model.kernel.log_weight.detach().exp()
-    names = [*model.kernel.views, *(["joint"] if model.kernel.joint else [])]
-    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
 @dataclass(frozen=True)

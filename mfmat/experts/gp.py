@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
 
-import torch
-
 from mfmat.data import Data
 from mfmat.descent import few_threads
 from mfmat.errors import FitError, SchemaError, UnknownNameError, nearest
@@ -116,7 +114,8 @@ class GP(LabelExpert, kind="gp"):
     def build(self, facts: Facts) -> GPModel | GPMixtureModel:
         """An untrained model."""
         field = self.learn_rows if self.noise == "input" else 0
-        make = partial(GPModel, facts, self._families(facts["views"]), self.ard, field)
+        subset = (self.learn_rows, self.seed)
+        make = partial(GPModel, facts, self._families(facts["views"]), self.ard, field, subset)
         return make() if self.inference == "map" else GPMixtureModel(facts, make, self.draws)
 
     def fit(self, data: Data) -> FittedModel:
@@ -145,7 +144,7 @@ class GP(LabelExpert, kind="gp"):
     def _train(self, model: GPModel | GPMixtureModel, data: Data) -> None:
         process = model if isinstance(model, GPModel) else model.process
         process.hold(data)
-        chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(self.seed))[: self.learn_rows]
+        chosen = process.chosen()
         if len(data):
             learn_within(process, data, partial(process.learn, chosen, self.steps, data.trend))
         if isinstance(model, GPMixtureModel):

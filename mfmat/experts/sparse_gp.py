@@ -18,11 +18,13 @@ from mfmat.experts.inducing import Basis, cast, choose
 from mfmat.experts.noise_level import learn_level
 from mfmat.experts.process import BOUNDS, NOISE_FLOOR, SINGLE, GPModel
 from mfmat.experts.sparse_evidence import CHUNK, Measured, evidence, gather
+from mfmat.experts.view_posterior import name_terms
 from mfmat.kernel_families import Placed
 from mfmat.kernels import Families, ViewKernel
 from mfmat.learner import Expert, Facts, FittedModel
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
+from mfmat.view_weights import ViewWeights
 
 CANDIDATES = 20_000
 """Rows, drawn at random, that the inducing rows are chosen from."""
@@ -169,6 +171,10 @@ class SparseGPModel(FittedModel):
         self.register_buffer("scale", scales[:, 1], persistent=False)
         self._cached: dict[torch.dtype, Answers] = {}
         self._heard: tuple[weakref.ref[Tensor], int, Tensor] | None = None
+
+    def weighings(self) -> dict[str, ViewWeights]:
+        """See `FittedModel.weighings`; without a posterior, as the rows are not kept."""
+        return {"": ViewWeights.alone(name_terms(self.kernel), self.kernel.log_weight.detach().softmax(0))}
 
     def begin(self, exact: GPModel) -> None:
         """Start from the hyperparameters of an exact process."""
