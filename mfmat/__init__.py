@@ -38,6 +38,7 @@ _public = {
     "Imputed": "mfmat.stacks",
     "Latent": "mfmat.stacks",
     "Learner": "mfmat.learner",
+    "Library": "mfmat.library",
     "LocalGate": "mfmat.gates",
     "MfmatError": "mfmat.errors",
     "Mixture": "mfmat.stacks",
