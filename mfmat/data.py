@@ -47,6 +47,7 @@ class Data:
         metadata: the column of X that each feature which no learner sees has, by name.
         censored: n, -1 where Y is only a limit that the value lies below, 1 where it lies above, else 0; None: it is
             the value everywhere.
+        kernels: the family of kernels that suits a view, by its name, where its featurizer names one.
     """
 
     X: Tensor
@@ -66,6 +67,7 @@ class Data:
     floor: float | None = None
     metadata: Mapping[str, int] = field(default_factory=dict)
     censored: Tensor | None = None
+    kernels: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.X)
