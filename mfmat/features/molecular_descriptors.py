@@ -51,7 +51,7 @@ def add_up(molecule: Any) -> NDArray[np.float64]:
         numbers[1] += hydrogens
         outer += table.GetNOuterElecs(number) + hydrogens - atom.GetFormalCharge()
         radicals += atom.GetNumRadicalElectrons()
-        sp3 += number == 6 and atom.GetHybridization() == chem.HybridizationType.SP3
+        sp3 += number == 6 and atom.GetTotalDegree() == 4
     charge = chem.GetFormalCharge(molecule)
     counted = [getattr(calculate, function)(molecule) for function in _COUNTED.values()]
     areas = [area for name in _VECTORS for area in getattr(calculate, f"{name}_")(molecule)]

@@ -43,6 +43,7 @@ CASES = {
     "Columns categories": mf.Columns("x", categories="lab"),
     "Composition": mf.Composition("formula"),
     "Composition crystals": mf.Composition("structure", blocks=("averages", "roots")),
+    "Composition descriptors": mf.Composition("formula", blocks="descriptors"),
     "Groups": mf.Groups("lab"),
     "ChemicalGroups": mf.ChemicalGroups("formula"),
     "Clusters": mf.Clusters.learn(TABLE, mf.Columns("x"), 2),
