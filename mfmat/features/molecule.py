@@ -121,8 +121,9 @@ class Molecule(Featurizer, kind="molecule"):
         reading = read_molecules(table[self.column])
         block = np.full((len(reading.molecules) + 1, len(self.features)), np.nan)
         encoders = self._encoders()
-        for place, molecule in enumerate(reading.molecules):
-            block[place] = np.concatenate([encoder(parse_smiles(molecule.smiles)) for encoder in encoders])
+        for place, text in enumerate(reading.molecules):
+            molecule = parse_smiles(text.smiles)
+            block[place] = np.concatenate([encoder(molecule) for encoder in encoders])
         return block[reading.codes], reading.problems
 
     def groups(self, table: pd.DataFrame) -> NDArray[np.object_]:

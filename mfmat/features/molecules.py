@@ -40,8 +40,8 @@ def read_molecule(text: str) -> MoleculeText:
         molecule = _parse(chem, text.strip())
         for atom in molecule.GetAtoms():
             atom.SetAtomMapNum(0)
-        plain = chem.MolFromSmiles(chem.MolToSmiles(molecule, isomericSmiles=False))
-        return MoleculeText(_write(chem, molecule), _write(chem, plain))
+        smiles, flat = _write(chem, molecule), chem.MolToSmiles(molecule, isomericSmiles=False)
+        return MoleculeText(smiles, smiles if flat == smiles else _write(chem, _again(chem, flat)))
 
 
 def parse_smiles(smiles: str) -> Any:
@@ -72,4 +72,13 @@ def _diagnose(chem: Any, text: str) -> str:
 
 def _write(chem: Any, molecule: Any) -> str:
     text: str = write_unit(molecule) if is_polymer(molecule) else chem.MolToSmiles(molecule)
+    _again(chem, text)
     return text
+
+
+def _again(chem: Any, text: str) -> Any:
+    """What RDKit itself wrote, read: an exotic valence may pass the one way and not the other."""
+    molecule = chem.MolFromSmiles(text)
+    if molecule is None:
+        raise ValueError(f"is read, but its canonical SMILES {text} cannot be")
+    return molecule
