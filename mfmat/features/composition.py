@@ -43,8 +43,8 @@ class Composition(Featurizer, kind="composition"):
 
         sum = sum_i n_i p_i,   var = sum_i x_i (p_i - ave)^2,   n_i the atoms of element i in the reduced formula.
 
-    Values that elements lack are filled in as in `load_elements`, not by XenonPy's imputation; the rest is its own as
-    far as its sources still say so.
+    Names and statistics are XenonPy's; element values come from the packages that it read, and what an element lacks is
+    filled in as in `load_elements`, not by XenonPy's imputation, so that numbers are close to its own, not equal.
 
     Args:
         column: the table's column of formulas, as chemists write them (`CuSO4·5H2O`, `Hg0.7Cd0.3Te`), or of crystals as

@@ -15,7 +15,7 @@ from mfmat.cells import is_missing, make_problem
 from mfmat.errors import Problem, SchemaError
 from mfmat.features.featurizer import Featurizer
 from mfmat.features.molecular_descriptors import DESCRIPTORS, add_up, describe
-from mfmat.features.molecules import MoleculeText, parse_smiles, read_molecule
+from mfmat.features.molecules import MoleculeText, read_molecule
 from mfmat.features.polymers import close, grow, is_polymer, link, load_rdkit
 from mfmat.identities import as_objects
 
@@ -121,9 +121,11 @@ class Molecule(Featurizer, kind="molecule"):
         reading = read_molecules(table[self.column])
         block = np.full((len(reading.molecules) + 1, len(self.features)), np.nan)
         encoders = self._encoders()
-        for place, text in enumerate(reading.molecules):
-            molecule = parse_smiles(text.smiles)
-            block[place] = np.concatenate([encoder(molecule) for encoder in encoders])
+        # RDKit notes on stderr what it makes of chains and of hydrogen alone.
+        with load_rdkit("rdkit.rdBase").BlockLogs():
+            for place, text in enumerate(reading.molecules):
+                molecule = load_rdkit().MolFromSmiles(text.smiles)
+                block[place] = np.concatenate([encoder(molecule) for encoder in encoders])
         return block[reading.codes], reading.problems
 
     def groups(self, table: pd.DataFrame) -> NDArray[np.object_]:

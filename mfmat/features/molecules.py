@@ -44,12 +44,6 @@ def read_molecule(text: str) -> MoleculeText:
         return MoleculeText(smiles, smiles if flat == smiles else _write(chem, _again(chem, flat)))
 
 
-def parse_smiles(smiles: str) -> Any:
-    """The molecule of RDKit that a canonical SMILES stands for."""
-    with load_rdkit("rdkit.rdBase").BlockLogs():
-        return load_rdkit().MolFromSmiles(smiles)
-
-
 def _parse(chem: Any, text: str) -> Any:
     if len(text.split()) > 1:
         # RDKit takes what follows a blank for a name.

@@ -78,9 +78,12 @@ def link(unit: Any, times: int) -> Any:
     """A chain of so many repeat units, with open ends."""
     chem = load_rdkit()
     head, tail = find_ends(unit)
-    chain = None
+    chain, plain = None, chem.RWMol(unit)
+    for bond in plain.GetBonds():
+        # What is cis is known of the double bond; strokes of two copies may contradict each other.
+        bond.SetBondDir(chem.BondDir.NONE)
     for place in range(times):
-        copy = chem.RWMol(unit)
+        copy = chem.RWMol(plain)
         for end, label in ((head, place), (tail, (place + 1) % times)):
             copy.GetAtomWithIdx(end).SetIsotope(0)
             # Two ends with one label are joined; those without stay open.
@@ -98,8 +101,11 @@ def close(chain: Any) -> Any:
     for end in find_ends(chain):
         capped.GetAtomWithIdx(end).SetAtomicNum(1)
         capped.GetAtomWithIdx(end).GetBonds()[0].SetBondType(chem.BondType.SINGLE)
-    # Written and read again, as what RDKit knows of rings and stereochemistry is that of the pieces.
-    return chem.MolFromSmiles(chem.MolToSmiles(capped))
+    whole = capped.GetMol()
+    chem.SanitizeMol(whole)
+    # Not written and read again, for some polyenes lose cis and trans on that way.
+    chem.AssignStereochemistry(whole, cleanIt=False, force=True)
+    return chem.RemoveHs(whole)
 
 
 def grow(unit: Any, reach: int) -> tuple[Any, Any]:

@@ -8,10 +8,10 @@ import pytest
 
 import mfmat as mf
 from mfmat.features.molecular_descriptors import DESCRIPTORS, SUMS, add_up
-from mfmat.features.molecules import parse_smiles, read_molecule
+from mfmat.features.molecules import read_molecule
 from mfmat.features.polymers import close, link
 
-pytest.importorskip("rdkit", reason="the extra molecules is not installed")
+Chem = pytest.importorskip("rdkit.Chem", reason="the extra molecules is not installed")
 EVERYTHING = mf.Molecule("s", blocks=("morgan", "rdkit", "maccs", "descriptors"))
 POLYMERS = {
     "polyethylene": "*C*",
@@ -23,6 +23,7 @@ POLYMERS = {
     "PDMS": "*[Si](C)(C)O*",
     "cis-polybutadiene": "*C/C=C\\C*",
     "polyacetylene": "*C=C*",
+    "trans-polyacetylene": "*/C=C/*",
     "polyphenylene": "*c1ccc(*)cc1",
     "cumulene": "*=C=C=*",
     "poly(sodium acrylate)": "*CC(*)C(=O)[O-].[Na+]",
@@ -75,7 +76,7 @@ def test_the_canonical_unit_is_its_own(smiles: str) -> None:
 
 @pytest.mark.parametrize("smiles", POLYMERS.values(), ids=POLYMERS)
 def test_the_numbers_of_a_unit_are_those_in_a_long_chain(smiles: str) -> None:
-    unit = parse_smiles(read_molecule(smiles).smiles)
+    unit = Chem.MolFromSmiles(read_molecule(smiles).smiles)
     found = dict(zip(EVERYTHING.features, encode(smiles)[0], strict=True))
     chains = [close(link(unit, times)) for times in (12, 13, 14)]
     one, two, three = (add_up(chain) for chain in chains)
@@ -112,3 +113,31 @@ def test_numbers_that_one_knows() -> None:
 def test_what_is_no_repeat_unit_is_a_problem(smiles: str, what: str) -> None:
     _, (problem,) = EVERYTHING.encode(pd.DataFrame({"s": [smiles]}))
     assert what in problem.what
+
+
+def test_a_long_chain_keeps_cis_and_trans(capfd: pytest.CaptureFixture[str]) -> None:
+    for smiles, kind in {"*/C=C/*": "E", "*/C=C\\*": "Z", "*C/C=C/C*": "E", "*C/C=C\\C*": "Z"}.items():
+        chain = close(link(Chem.MolFromSmiles(read_molecule(smiles).smiles), 4))
+        found = [str(bond.GetStereo()) for bond in chain.GetBonds() if bond.GetBondTypeAsDouble() == 2.0]
+        # Those at the ends of the chain may have lost theirs with the open end.
+        assert found[1:-1] == [f"STEREO{kind}"] * 2
+    capfd.readouterr()
+    encode("*/C=C/*", "*/C=C\\*", "[H][H]", "[H+]")
+    assert capfd.readouterr().err == ""
+
+
+def test_any_way_to_write_a_polymer_is_one() -> None:
+    """Open ends at atoms of molecules, written with their atoms in any order."""
+    molecules = ("CC(=O)OC1CCCC(C)C1N", "c1ccc2[nH]ccc2c1CO", "C[C@H](N)C(=O)NCC(=O)O", "OC/C=C/CSC", "C[Si](C)(C)OC=C")
+    random = np.random.default_rng(0)
+    for smiles in molecules:
+        whole = Chem.MolFromSmiles(smiles)
+        free = [atom.GetIdx() for atom in whole.GetAtoms() if atom.GetTotalNumHs() and not atom.GetNumExplicitHs()]
+        for ends in random.choice(free, (4, 2)):
+            unit = Chem.RWMol(whole)
+            for end in ends.tolist():
+                unit.AddBond(end, unit.AddAtom(Chem.Atom(0)), Chem.BondType.SINGLE)
+            if Chem.SanitizeMol(unit, catchErrors=True):
+                continue
+            written = {Chem.MolToSmiles(unit, doRandom=True) for _ in range(6)}
+            assert len({read_molecule(each) for each in written}) == 1
