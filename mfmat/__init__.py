@@ -42,6 +42,7 @@ _public = {
     "LocalGate": "mfmat.gates",
     "MfmatError": "mfmat.errors",
     "Mixture": "mfmat.stacks",
+    "Molecule": "mfmat.features",
     "MultiTask": "mfmat.stacks",
     "Pooled": "mfmat.stacks",
     "Random": "mfmat.policies",

@@ -49,6 +49,7 @@ class Data:
         sets: the small set that a view also is, by the view's name: its columns in X, which are of no view.
         censored: n, -1 where Y is only a limit that the value lies below, 1 where it lies above, else 0; None: it is
             the value everywhere.
+        kernels: the family of kernels that suits a view, by its name, where its featurizer names one.
     """
 
     X: Tensor
@@ -69,6 +70,7 @@ class Data:
     metadata: Mapping[str, int] = field(default_factory=dict)
     sets: Mapping[str, SetColumns] = field(default_factory=dict)
     censored: Tensor | None = None
+    kernels: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.X)

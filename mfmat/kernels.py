@@ -19,6 +19,17 @@ Families = FamilyName | Mapping[str, FamilyName]
 """One family for every view, or each view's own by its name."""
 
 
+def prefer(families: Families, facts: Mapping[str, Any]) -> Families:
+    """The families of the views in a model's facts: what was named for a view, else what suits it, else the rest's.
+
+    >>> prefer("rq", {"views": {"x": [0, 1], "bits": [1, 9]}, "kernels": {"bits": "tanimoto"}})
+    {'x': 'rq', 'bits': 'tanimoto'}
+    """
+    # Models of before did not say what suits a view.
+    own = {view: family for view, family in facts.get("kernels", {}).items() if view in facts["views"]}
+    return dict.fromkeys(facts["views"], families) | own if isinstance(families, str) else own | dict(families)
+
+
 class ViewKernel(Kernel):  # type: ignore[misc]
     r"""Sum over views, each of its family, plus a joint term of those that have a lengthscale.
 

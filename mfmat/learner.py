@@ -357,6 +357,7 @@ def facts_of(data: Data) -> Facts:
         "rows": len(data),
         "width": data.X.shape[-1] - 1,
         "views": {name: [view.start, view.stop] for name, view in data.views.items()},
+        "kernels": dict(data.kernels),
         "sources": list(data.sources),
         "scales": [list(standard) for standard in data.standards()],
     } | ({"sets": sets} if sets else {})

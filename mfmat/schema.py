@@ -223,6 +223,7 @@ class Schema(Value, kind="schema"):
             known=torch.from_numpy(merged.known),
             views=schema.views,
             sets=find_places(schema.featurizers).sets,
+            kernels={view: family for each in schema.featurizers for view, family in each.kernels.items()},
             sources=self.sources,
             groups=schema._groups(table, keys, good)[merged.first],
             rows=torch.from_numpy(good[merged.first]),

@@ -38,7 +38,8 @@ class GP(LabelExpert, kind="gp"):
 
     Args:
         kernel: `"matern12"`, `"matern32"`, `"matern52"`, `"rbf"`, `"rq"` (rational quadratic), `"linear"` or
-            `"tanimoto"`, of every view or by the name of the view, see `ViewKernel`.
+            `"tanimoto"`, by the name of the view, or one for every view but those that their featurizer names one for
+            (fingerprints are compared by `"tanimoto"`), see `ViewKernel`.
         additive: views of which every column becomes a view of its own, with its own lengthscales and weight: the value
             is a sum over those columns and a joint term. Columns that do not vary among the rows are left out.
         ard: a relevance for every column as well (slower).

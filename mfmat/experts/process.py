@@ -16,7 +16,7 @@ from mfmat.experts.input_noise import InputNoise
 from mfmat.experts.limits import RowProcess
 from mfmat.experts.view_posterior import doubt, share_out
 from mfmat.kernel_families import Placed
-from mfmat.kernels import Families, ViewKernel
+from mfmat.kernels import Families, ViewKernel, prefer
 from mfmat.learner import Facts
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
@@ -96,7 +96,7 @@ class GPModel(RowProcess):
         self.facts, self.subset = facts, subset
         n, width, m = facts["rows"], facts["width"], len(facts["sources"])
         views = {name: slice(*ends) for name, ends in facts["views"].items()}
-        self.kernel = ViewKernel(views, width, families, ard)
+        self.kernel = ViewKernel(views, width, prefer(families, facts), ard)
         self.log_noise = torch.nn.Parameter(torch.full((m,), -3.0).double())
         self.field = InputNoise(views, width, min(n, field)) if min(n, field) else None
         self.register_buffer("train_X", torch.zeros(n, width + 1).double())

@@ -20,7 +20,7 @@ from mfmat.experts.process import BOUNDS, NOISE_FLOOR, SINGLE, GPModel
 from mfmat.experts.sparse_evidence import CHUNK, Measured, evidence, gather
 from mfmat.experts.view_posterior import name_terms
 from mfmat.kernel_families import Placed
-from mfmat.kernels import Families, ViewKernel
+from mfmat.kernels import Families, ViewKernel, prefer
 from mfmat.learner import Expert, Facts, FittedModel
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
@@ -158,7 +158,7 @@ class SparseGPModel(FittedModel):
         self.facts = facts
         width, sources, m = facts["width"], len(facts["sources"]), min(inducing, facts["rows"])
         views = {name: slice(*ends) for name, ends in facts["views"].items()}
-        self.kernel = ViewKernel(views, width, families)
+        self.kernel = ViewKernel(views, width, prefer(families, facts))
         self.log_noise = torch.nn.Parameter(torch.full((sources,), -3.0).double())
         self.register_buffer("inducing", torch.zeros(m, width).double())
         self.register_buffer("weights", torch.zeros(m).double())

@@ -39,6 +39,14 @@ class Featurizer(Value, ABC):
         """Each view's name and the names of its features, in the order of `encode`'s columns."""
 
     @property
+    def kernels(self) -> dict[str, str]:
+        """The family of kernels that suits a view, by its name; most leave that to the learner.
+
+        See `mfmat.kernel_families`.
+        """
+        return {}
+
+    @property
     def features(self) -> list[str]:
         """The names of all features, view after view."""
         return [name for features in self.views.values() for name in features]
