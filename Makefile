@@ -19,7 +19,7 @@ LEFT_OUT := $(filter-out $(MARKERS),$(OPTIONAL))
 SELECTED := $(subst $(space), and ,$(LEFT_OUT:%=not@%))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # The one on compositions runs where matminer is, those on experts take hours.
-BENCHMARKS := $(filter-out %/record.py %/botorch_policies.py %/make_page.py %/composition.py %/experts.py %/growth.py %/fusion.py %/thermoelectrics.py %/labels.py %/calibration.py %/calibration_loop.py %/campaigns.py %/transfer.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out %/record.py %/botorch_policies.py %/make_page.py %/composition.py %/experts.py %/growth.py %/fusion.py %/thermoelectrics.py %/labels.py %/calibration.py %/calibration_loop.py %/campaigns.py %/transfer.py %/levels.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint docs check-matminer benchmark benchmark-experts clean
@@ -71,6 +71,7 @@ benchmark-experts: .venv/.dev  ## the tables of experts and of fusions, and what
 	$(BIN)/python benchmarks/campaigns.py
 	$(BIN)/python benchmarks/transfer.py --leak
 	$(BIN)/python benchmarks/transfer.py
+	$(BIN)/python benchmarks/levels.py
 	$(BIN)/python benchmarks/make_page.py
 
 clean:  ## remove what was built, but not .venv

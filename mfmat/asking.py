@@ -28,6 +28,7 @@ from mfmat.prospects import Prospects
 from mfmat.purse import ROUNDING, Purse
 from mfmat.records import Records
 from mfmat.renewal import renew
+from mfmat.scaling import find_outside
 from mfmat.stopping import Outlook
 from mfmat.suggestion import suggest
 from mfmat.surrogate import Surrogate
@@ -346,7 +347,10 @@ def _laid_out(tariff: Tariff, places: list[int], source: str) -> pd.DataFrame:
 
 def _spread(catalogue: Catalogue, open_: list[int], n: int) -> list[int]:
     """Rows of the pool, each as far as can be from those before it and from those that are asked already."""
-    X = catalogue.settle().encode(catalogue.pool)[0][:, 0, :-1]
+    schema = catalogue.settle()
+    X = schema.encode(catalogue.pool)[0][:, 0, :-1]
+    # Far in what describes a candidate: a material's id, metadata and sets are of no view.
+    X = X[:, ~find_outside(schema.views.values(), X.shape[1])]
     Z = (X - X.mean(0)) / X.std(0, correction=0).clamp_min(1e-12)
     nearest = Z.square().sum(1).neg() if len(open_) == len(Z) else torch.full((len(Z),), torch.inf).double()
     taken = [i for i in range(len(Z)) if i not in set(open_)]

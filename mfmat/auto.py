@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mfmat.calibrators.conformal import Conformal
 from mfmat.calibrators.held_out import COLUMNS, ask, score
-from mfmat.candidates import describe_limit, suggest_candidates
+from mfmat.candidates import OF_LOGARITHMS, describe_limit, suggest_candidates
 from mfmat.data import Data
-from mfmat.learner import Facts, FittedModel, Learner, WrappedModel, part
+from mfmat.learner import Facts, FittedModel, Learner, OpenModel, part
 from mfmat.stacks.mixture import Mixture
 from mfmat.types import Rows
 
@@ -36,12 +36,13 @@ class Auto(Learner, kind="auto"):
 
     Candidates are `Latent` over all sources, `TargetOnly`, and, with few rows, `MultiTask` and `Difference`, over all
     sources and without each in turn, so that a source that hurts is left out; their experts go by the number of rows
-    (`mfmat.candidates`), with `Hurdle` where the target often has its smallest value exactly. Each is cross-fitted on
-    the same folds of target compounds. Those that score nearly alike are weighed against each other for each material
-    by a `Mixture`, which is compared with them; the lowest mean CRPS wins, and the same held-out predictions calibrate
-    its intervals (`Conformal`: the cross form, from 100 compounds on the refit form). With fewer than 10 target
-    compounds nothing is held out: the first candidate, uncalibrated, with the priors' wide intervals. A target that is
-    a label is fused with the other sources by `Latent`; the lowest log loss wins.
+    (`mfmat.candidates`), with `Hurdle` where the target often has its smallest value exactly. From 100 target rows on,
+    where all values are above 0 and the logarithm bends the target's, logarithms are tried, too (`Transformed`). Each
+    is cross-fitted on the same folds of target compounds. Those that score nearly alike are weighed against each other
+    for each material by a `Mixture`, which is compared with them; the lowest mean CRPS wins, and the same held-out
+    predictions calibrate its intervals (`Conformal`: the cross form, from 100 compounds on the refit form). With fewer
+    than 10 target compounds nothing is held out: the first candidate, uncalibrated, with the priors' wide intervals. A
+    target that is a label is fused with the other sources by `Latent`; the lowest log loss wins.
 
     Rows of which only a limit is known are learned from, and no score: trees and networks get drawn values (`Imputed`).
 
@@ -100,7 +101,10 @@ class Auto(Learner, kind="auto"):
     ) -> list[dict[str, Any]]:
         """The scores of all candidates, the best first; a mixture of those close to the best becomes one of them."""
         compared = sorted((_accuracy(name, models[1:], folds, data) for name, models in fitted.items()), key=_loss)
-        close = [str(row["candidate"]) for row in compared if _loss(row) <= CLOSE * _loss(compared[0])][:3]
+        near = [str(row["candidate"]) for row in compared if _loss(row) <= CLOSE * _loss(compared[0])]
+        # Of a candidate and the same of logarithms the better one takes part: they know the same.
+        twins = [name.removesuffix(OF_LOGARITHMS) for name in near]
+        close = [name for i, name in enumerate(near) if twins[i] not in twins[:i]][:3]
         if len(close) > 1:
             name = f"a mixture of {' and '.join(close)}"
             mixture = Mixture([candidates[each] for each in close], folds=max(len(folds), 2), seed=self.seed)
@@ -124,7 +128,7 @@ class Auto(Learner, kind="auto"):
         return data.draw(self.target_limit + int(cheap.sum()), cheap, self.seed), [why]
 
 
-class AutoModel(WrappedModel):
+class AutoModel(OpenModel):
     """The chosen model; its facts hold the recipe, why it was chosen, and what it was compared with."""
 
     def __init__(self, inner: FittedModel, recipe: Facts, why: list[str], compared: list[dict[str, Any]]) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import torch
+
 from mfmat.data import Data
 from mfmat.experts import GP, DeepKernelGP, Ensemble, Forest
 from mfmat.learner import Expert, Learner
-from mfmat.stacks import Difference, Hurdle, Imputed, Latent, Mixture, MultiTask, TargetOnly
+from mfmat.stacks import Difference, Hurdle, Imputed, Latent, Mixture, MultiTask, TargetOnly, Transformed
+from mfmat.transforms import BENT, Logarithm, find_bend
 
 EXACT = 1000
 """Rows up to which an exact Gaussian process is fitted in seconds."""
@@ -26,6 +29,8 @@ SEVERAL = 4
 """Cheap sources up to which that is so, and one of them may be the one that hurts."""
 NARROW = 20
 """Columns of a view up to which a relevance for each of them can be learned: settings, not descriptors."""
+OF_LOGARITHMS = ", of logarithms"
+"""What the name of a candidate that learns logarithms ends with; without it, that of its twin."""
 QUICK = Ensemble(members=2, epochs=20)
 """Of a cheap source with thousands of rows: what it says becomes an input, and needs no polish."""
 
@@ -43,6 +48,7 @@ class Sizes:
         floored: whether the target often has its smallest value exactly, and that is the stated floor where one is; not
              where values lie below a limit, and so may be that or above.
         limited: whether of some of the target's rows only a limit is known.
+        skewed: whether all values of all sources are above 0, and their logarithm bends the target's (`find_bend`).
     """
 
     cheap: dict[str, int]
@@ -52,6 +58,7 @@ class Sizes:
     narrow: bool
     floored: bool
     limited: bool
+    skewed: bool
 
 
 def measure(data: Data) -> Sizes:
@@ -68,7 +75,9 @@ def measure(data: Data) -> Sizes:
     widths = [view.stop - view.start for view in data.views.values()]
     narrow = max(widths) <= NARROW and max(widths) > 1
     above = rows - int((y == lowest).sum()) if floored else rows
-    return Sizes(cheap, rows, above, labels, narrow, floored, limited)
+    values = torch.ones_like(bounded) if not data.classes else ~torch.isin(data.fidelity, torch.tensor([*data.classes]))
+    skewed = not (labels or floored) and bool((data.Y[values] > 0).all()) and find_bend(Logarithm(), y) >= BENT
+    return Sizes(cheap, rows, above, labels, narrow, floored, limited, skewed)
 
 
 def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int) -> dict[str, Learner]:
@@ -95,6 +104,9 @@ def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int
     if sizes.cheap:
         found[f"latents of {names}"] = _latent(data, sizes, member, limit, seed)
     found["the target alone"] = TargetOnly(member or _alone(sizes))
+    if sizes.skewed and sizes.target >= FEW:
+        name = f"latents of {names}" if sizes.cheap else "the target alone"
+        found[f"{name}{OF_LOGARITHMS}"] = Transformed(found[name], transform="log")
     if not sizes.cheap and sizes.narrow and sizes.target <= SHARED and not member and not sizes.labels:
         found["the target alone, each column by its relevance"] = TargetOnly(_earnest(sizes, GP(ard=True)))
     return found

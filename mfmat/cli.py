@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mfmat import backtest_cli, campaign_cli
+from mfmat import backtest_cli, campaign_cli, library_cli
 from mfmat.shell import (
     Categories,
     Censored,
@@ -45,6 +45,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(campaign_cli.app, name="campaign")
+app.add_typer(library_cli.app, name="library")
 app.command()(backtest_cli.backtest)
 
 

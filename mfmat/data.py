@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mfmat.errors import FitError, Problem
 from mfmat.posteriors import squeeze
+from mfmat.small_sets import SetColumns
 from mfmat.types import Codes, Flags, Rows
 
 OFTEN = 0.05
@@ -45,8 +46,10 @@ class Data:
         classes: of each fidelity whose values are labels, the names that its Y (0, 1, ...) stands for.
         floor: the smallest value that the target can have and often has exactly; None where nothing is said.
         metadata: the column of X that each feature which no learner sees has, by name.
+        sets: the small set that a view also is, by the view's name: its columns in X, which are of no view.
         censored: n, -1 where Y is only a limit that the value lies below, 1 where it lies above, else 0; None: it is
             the value everywhere.
+        kernels: the family of kernels that suits a view, by its name, where its featurizer names one.
     """
 
     X: Tensor
@@ -65,7 +68,9 @@ class Data:
     classes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     floor: float | None = None
     metadata: Mapping[str, int] = field(default_factory=dict)
+    sets: Mapping[str, SetColumns] = field(default_factory=dict)
     censored: Tensor | None = None
+    kernels: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.X)

@@ -13,8 +13,21 @@ from torch import Tensor
 from mfmat.errors import UnknownNameError, nearest
 from mfmat.kernel_families import FAMILIES, FamilyName, Placed, product
 
+FEW = 3
+"""Terms up to which the prior on weights is of one width: two views and what they do together."""
 Families = FamilyName | Mapping[str, FamilyName]
 """One family for every view, or each view's own by its name."""
+
+
+def prefer(families: Families, facts: Mapping[str, Any]) -> Families:
+    """The families of the views in a model's facts: what was named for a view, else what suits it, else the rest's.
+
+    >>> prefer("rq", {"views": {"x": [0, 1], "bits": [1, 9]}, "kernels": {"bits": "tanimoto"}})
+    {'x': 'rq', 'bits': 'tanimoto'}
+    """
+    # Models of before did not say what suits a view.
+    own = {view: family for view, family in facts.get("kernels", {}).items() if view in facts["views"]}
+    return dict.fromkeys(facts["views"], families) | own if isinstance(families, str) else own | dict(families)
 
 
 class ViewKernel(Kernel):  # type: ignore[misc]
@@ -28,8 +41,9 @@ class ViewKernel(Kernel):  # type: ignore[misc]
     which is of the family of the first view that has one. With one such view there is no joint term.
 
     Priors (in standardised units), each with its effect: $\ln\ell, \ln\lambda \sim N(0.3, 0.8^2)$ keeps
-    functions that vary neither within a typical distance nor not at all; $\ln w \sim N(\ln 0.5/k, 1^2)$
-    over k terms shrinks a view that explains nothing without forbidding it; the shape of `"rq"`, a mixture of
+    functions that vary neither within a typical distance nor not at all; $\ln w \sim N(\ln 0.5/k, 1 + \ln\max(1, k/3))$
+    over k terms shrinks a view that explains nothing without forbidding it, and that one of k explains all costs half
+    as much as to say which; the shape of `"rq"`, a mixture of
     lengthscales that is narrow where it is large, has $\ln\alpha \sim N(0, 1^2)$.
 
     Args:
@@ -151,13 +165,23 @@ class ViewKernel(Kernel):  # type: ignore[misc]
         here = self.place(x1)
         return self.diagonal(here) if diag else self.covariance(self.squares(here, self.place(x2)))
 
+    @property
+    def priors(self) -> dict[str, tuple[float, float]]:
+        """Centre and standard deviation of the Gaussian prior of each parameter's entries, by name."""
+        weight = math.log(0.5 / self.terms), (1 + math.log(max(1.0, self.terms / FEW))) ** 0.5
+        length, shape, relevance = (0.3, 0.8), (0.0, 1.0), (0.0, 0.5)
+        return {
+            "log_weight": weight,
+            "log_length": length,
+            "log_joint": length,
+            "log_shape": shape,
+            "log_relevance": relevance,
+        }
+
     def log_prior(self) -> Tensor:
         """The logarithm of the prior density of the parameters, up to a constant."""
-        length = torch.cat([self.log_length, self.log_joint])
-        weight = self.log_weight - math.log(0.5 / self.terms)
-        scores = ((length - 0.3) / 0.8).square().sum() + weight.square().sum()
-        scores = scores + self.log_shape.square().sum() + (self.log_relevance / 0.5).square().sum()
-        return -0.5 * scores
+        scores = [((getattr(self, name) - m) / s).square().sum() for name, (m, s) in self.priors.items()]
+        return -0.5 * torch.stack(scores).sum()
 
 
 def _named(families: Families, views: Mapping[str, slice]) -> list[str]:

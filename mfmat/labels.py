@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -84,6 +84,11 @@ class LabelModel(StackModel):
         facts: dict[str, Any] = {"classes": list(classes), "members": [member.facts for member in members]}
         super().__init__(members, {**members[0].facts, **facts})
         self.latent = list(members)
+
+    @property
+    def member_names(self) -> Sequence[str]:
+        """See `StackModel.member_names`: the classes."""
+        return list(self.facts["classes"])[-len(self.latent) :]
 
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         """See `FittedModel.joint`; an observed row stands for a pseudo-value."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from botorch.models.model import Model
@@ -17,6 +17,7 @@ from mfmat.errors import FitError, SchemaError
 from mfmat.posteriors import CalibratedPosterior, normal, root
 from mfmat.types import Covariance, Flags, Rows
 from mfmat.values import Value
+from mfmat.view_weights import ViewWeights
 
 Facts = dict[str, Any]
 """What a model is built from, as JSON: views, sizes, sources, scales."""
@@ -110,6 +111,13 @@ class FittedModel(Model, ABC):
         """
         return {}
 
+    def weighings(self) -> dict[str, ViewWeights]:
+        """What each process in it makes of its views, by its place among the members: "" of one that stands alone.
+
+        Empty where nothing weighs views.
+        """
+        return {}
+
     def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
         """This model after q more measurements (X: b x q x (d+1), Y: s x b x q x 1), without refitting.
 
@@ -195,9 +203,29 @@ class WrappedModel(FittedModel):
         """See `FittedModel.shares`."""
         return self.inner.shares(X)
 
+    def weighings(self) -> dict[str, ViewWeights]:
+        """See `FittedModel.weighings`."""
+        return self.inner.weighings()
+
     def probabilities(self, X: Rows) -> Tensor:
         """See `FittedModel.probabilities`."""
         return self.inner.probabilities(X)
+
+
+class OpenModel(WrappedModel):
+    """A model around another whose joint distribution it leaves as it is: what is measured is the other's to learn."""
+
+    def moments(self, X: Rows) -> tuple[Tensor, Covariance, Tensor]:
+        """See `FittedModel.moments`."""
+        return self.inner.moments(X)
+
+    def condition_on_observations(self, X: Rows, Y: Tensor, **kwargs: Any) -> FittedModel:
+        """See `FittedModel.condition_on_observations`."""
+        return self.inner.condition_on_observations(X, Y, **kwargs)
+
+    def fantasize(self, X: Rows, sampler: Callable[[Any], Tensor], **kwargs: Any) -> FittedModel:
+        """See `FittedModel.fantasize`."""
+        return self.inner.fantasize(X, sampler, **kwargs)
 
 
 class StackModel(FittedModel):
@@ -207,6 +235,19 @@ class StackModel(FittedModel):
         super().__init__()
         self.members = torch.nn.ModuleList(members)
         self.facts = facts
+
+    @property
+    def member_names(self) -> Sequence[str]:
+        """What the members are called: numbers, unless a concrete class knows better."""
+        return [str(i + 1) for i in range(len(self.members))]
+
+    def weighings(self) -> dict[str, ViewWeights]:
+        """See `FittedModel.weighings`."""
+        found: dict[str, ViewWeights] = {}
+        for name, member in zip(self.member_names, self.members, strict=True):
+            own = cast("FittedModel", member).weighings()
+            found |= {f"{name} / {place}" if place else name: weights for place, weights in own.items()}
+        return found
 
 
 class Learner(Value, ABC):
@@ -311,13 +352,15 @@ def seat(members: Sequence[Learner], i: int, sources: int) -> Learner:
 
 def facts_of(data: Data) -> Facts:
     """What an expert builds its model from: sizes, views, sources and their scales, as JSON."""
+    sets = {name: [[part.start, part.stop] for part in found] for name, found in data.sets.items()}
     return {
         "rows": len(data),
         "width": data.X.shape[-1] - 1,
         "views": {name: [view.start, view.stop] for name, view in data.views.items()},
+        "kernels": dict(data.kernels),
         "sources": list(data.sources),
         "scales": [list(standard) for standard in data.standards()],
-    }
+    } | ({"sets": sets} if sets else {})
 
 
 def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

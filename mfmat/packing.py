@@ -5,16 +5,37 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
+from mfmat.errors import SavedFileError
 from mfmat.surrogate import Surrogate, load
 
 
-def pack(surrogate: Surrogate) -> bytes:
-    """A surrogate as bytes that `unpack` reads."""
+def pack(surrogate: Surrogate, beside: Mapping[str, bytes] | None = None) -> bytes:
+    """A surrogate as bytes that `unpack` reads, with other files beside it by their names."""
     with tempfile.TemporaryDirectory() as folder:
         surrogate.save(Path(folder, "model"))
+        for name, content in (beside or {}).items():
+            Path(folder, "model", name).write_bytes(content)
         return zip_folder(Path(folder, "model"))
+
+
+def read_packed(content: bytes, name: str) -> bytes:
+    """One file of those that were packed.
+
+    Raises:
+        SavedFileError: bytes that are no such zip file.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.read(name)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise SavedFileError(
+            f"{len(content)} bytes without a readable {name}",
+            expected="a packed surrogate",
+            fix="copy the file again: it was cut short, or is something else",
+        ) from error
 
 
 def unpack(content: bytes) -> Surrogate:

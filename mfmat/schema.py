@@ -19,7 +19,7 @@ from mfmat.cells import find_levels, find_missing
 from mfmat.costs import Cost, check_costs, check_rates, check_setup, find_units, name_columns, read_costs, scalar
 from mfmat.data import Data, material_keys
 from mfmat.errors import Problem, SchemaError, TableError, UnknownNameError, nearest
-from mfmat.features.featurizer import Featurizer, check_distinct, columns_of
+from mfmat.features.featurizer import Featurizer, check_distinct, columns_of, find_places
 from mfmat.identities import number_names, number_rows
 from mfmat.posteriors import RowPosterior, interval, quantile
 from mfmat.readings import read_noise, read_values
@@ -181,12 +181,7 @@ class Schema(Value, kind="schema"):
     @property
     def views(self) -> dict[str, slice]:
         """Each view's columns in X."""
-        start, views = 0, {}
-        for featurizer in self.featurizers:
-            for name, features in featurizer.views.items():
-                views[name] = slice(start, start + len(features))
-                start += len(features)
-        return views
+        return find_places(self.featurizers).views
 
     def data(self, table: pd.DataFrame, *, on_error: OnError = "raise") -> Data:
         """The table as tensors; values of one source for one material are merged.
@@ -227,6 +222,8 @@ class Schema(Value, kind="schema"):
             Yvar=torch.from_numpy(merged.variance)[:, None],
             known=torch.from_numpy(merged.known),
             views=schema.views,
+            sets=find_places(schema.featurizers).sets,
+            kernels={view: family for each in schema.featurizers for view, family in each.kernels.items()},
             sources=self.sources,
             groups=schema._groups(table, keys, good)[merged.first],
             rows=torch.from_numpy(good[merged.first]),
@@ -325,7 +322,7 @@ class Schema(Value, kind="schema"):
 
     @property
     def _width(self) -> int:
-        return int(max(view.stop for view in self.views.values()))
+        return find_places(self.featurizers).width
 
     @property
     def _metadata(self) -> tuple[Featurizer, ...]:
@@ -341,7 +338,8 @@ class Schema(Value, kind="schema"):
             block, bad = featurizer.encode(table)
             blocks.append(block)
             problems += bad
-        inputs = np.concatenate(blocks, axis=1)
+        inputs = np.concatenate([*blocks, *(each.encode_sets(table) for each in self.featurizers)], axis=1)
+        blocks = [inputs]
         for each in self._metadata:
             known = each.reads(table)
             block, bad = each.encode(table) if known else (np.full((len(table), len(each.features)), np.nan), [])

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import matminer.utils.data
 import pandas as pd
-from mendeleev.fetch import fetch_table
 from pymatgen.core import Element
 
 FOLDER = Path(__file__).parents[1] / "mfmat" / "features"
@@ -57,6 +56,9 @@ def mendeleev(column: str, table: str = "elements") -> Callable[[], Values]:
     """A column of the mendeleev database; of several allotropes, the first that has a value."""
 
     def read() -> Values:
+        # Releases before 1.0, which make_xenonpy_elements.py reads, have no such module.
+        from mendeleev.fetch import fetch_table
+
         given = fetch_table(table).dropna(subset=column)
         first = given.groupby("atomic_number")[column].first()
         return {Element.from_Z(z).symbol: float(value) for z, value in first.items() if z <= LAST}
@@ -217,22 +219,21 @@ BULK = (
 )  # fmt: skip
 
 
-def main() -> None:
-    """Write both tables."""
-    properties = (*PRESET, *ORDER_AND_SIZE, *ELECTRONS, *BULK)
+def write(properties: Sequence[Property], values: str, sources: str) -> None:
+    """Write the table of values and that of their sources."""
     symbols = [Element.from_Z(z).symbol for z in range(1, LAST + 1)]
     columns = {item.name: pd.Series(item.values(), dtype=float).reindex(symbols) for item in properties}
-    with (FOLDER / "elements.csv").open("w", newline="", encoding="utf-8") as file:
+    with (FOLDER / values).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["symbol", *columns])
         for symbol in symbols:
             cells = [column[symbol] for column in columns.values()]
             writer.writerow([symbol, *("" if pd.isna(cell) else f"{cell:.12g}" for cell in cells)])
-    with (FOLDER / "element_properties.csv").open("w", newline="", encoding="utf-8") as file:
+    with (FOLDER / sources).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Property._fields[:-1])
         writer.writerows(item[:-1] for item in properties)
 
 
 if __name__ == "__main__":
-    main()
+    write((*PRESET, *ORDER_AND_SIZE, *ELECTRONS, *BULK), "elements.csv", "element_properties.csv")

@@ -24,12 +24,14 @@ class Cell:
         learner: name of the learner.
         fold: number of the split.
         grouped: whether the split is one of those that divide no reduced formula, and not a published one.
+        rows: learn from so many rows of the training part only; None: all.
     """
 
     data: str
     learner: str
     fold: int
     grouped: bool = False
+    rows: int | None = None
 
     @property
     def name(self) -> str:
@@ -40,12 +42,15 @@ class Cell:
     def key(self) -> str:
         """Two cells with one key are the same measurement: the learner's options are part of it."""
         config = json.dumps(contents.learner(self.learner, self.data).config(), sort_keys=True)
-        return "/".join((self.data, self.name, str(self.fold), hashlib.sha256(config.encode()).hexdigest()[:12]))
+        rows = [] if self.rows is None else [str(self.rows)]
+        options = hashlib.sha256(config.encode()).hexdigest()[:12]
+        return "/".join((self.data, self.name, str(self.fold), *rows, options))
 
 
 def measure(cell: Cell) -> dict[str, Any]:
     """Learn, answer and score."""
     part = split(cell.data, cell.fold, cell.grouped)
+    part = part if cell.rows is None else part.few(cell.rows)
     entrant = contents.learner(cell.learner, cell.data)
     said = entrant.say(part)
     y = torch.tensor(part.test[part.schema.value].to_numpy(), dtype=torch.double)[:, None, None]

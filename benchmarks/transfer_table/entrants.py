@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,10 +15,11 @@ from expert_table.peers import Peer
 from torch import Tensor
 
 from mfmat.data import Data
-from mfmat.experts.process import GPModel
 from mfmat.features.featurizer import Featurizer
 from mfmat.learner import Facts, FittedModel, Learner
+from mfmat.metrics import nll
 from mfmat.posteriors import RowPosterior
+from transfer_table import importance
 from transfer_table.tasks import Part
 
 
@@ -89,23 +91,45 @@ class Recipe:
         return Said(posterior, fit_s, encode_s, answer_s, {"rows_learned": len(data), **describe(model)})
 
 
+@dataclass(frozen=True)
+class Best:
+    """Of several recipes the one that makes the validation rows likeliest.
+
+    Attributes:
+        recipes: by name.
+    """
+
+    recipes: Mapping[str, Recipe]
+
+    def config(self) -> dict[str, Any]:
+        """All recipes."""
+        return {"best": {name: recipe.config() for name, recipe in self.recipes.items()}}
+
+    def say(self, part: Part) -> Said:
+        """See `Entrant.say`; the seconds are those of all trials and of the fit."""
+        inner = replace(part, test=part.validation)
+        y = torch.tensor(part.validation[part.schema.value].to_numpy(), dtype=torch.double)[:, None, None]
+        trials = {name: recipe.say(inner) for name, recipe in self.recipes.items()}
+        with torch.no_grad():
+            scores = {name: nll(said.posterior, y) for name, said in trials.items()}
+        chosen = min(scores, key=lambda name: scores[name])
+        said = self.recipes[chosen].say(part)
+        spent = math.fsum(trial.fit_s for trial in trials.values())
+        encoded = said.encode_s + math.fsum(trial.encode_s for trial in trials.values())
+        facts = {**said.facts, "chosen": chosen, "validation_nll": scores}
+        return replace(said, fit_s=said.fit_s + spent, encode_s=encoded, facts=facts)
+
+
 def describe(model: Any) -> dict[str, Any]:
-    """The weights of the views of a process, the reasons of a choice, the weights of an expert's gate."""
-    if isinstance(model, GPModel):
-        return {"weights": view_weights(model)}
+    """The weights of the views of a process with their posterior, or of an expert's gate; the reasons of a choice."""
     facts = getattr(model, "facts", {})
     found: dict[str, Any] = {"why": facts["why"]} if "why" in facts else {}
-    gate = getattr(model, "gate_weights", None)
-    if isinstance(gate, Mapping):
-        found["weights"] = {name: float(weight) for name, weight in gate.items()}
+    alone = model.weighings().get("") if isinstance(model, FittedModel) else None
+    if alone is not None:
+        found["weights"] = dict(zip(alone.names, alone.share.tolist(), strict=True))
+        if len(alone.draws):
+            found["doubts"] = importance.doubts(alone)
     return found
-
-
-def view_weights(model: GPModel) -> dict[str, float]:
-    """Each view's share of the prior variance; `joint` is that of all together."""
-    weights = model.kernel.log_weight.detach().exp()
-    names = [*model.kernel.views, *(["joint"] if model.kernel.joint else [])]
-    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
 @dataclass(frozen=True)

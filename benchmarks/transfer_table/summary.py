@@ -23,6 +23,7 @@ BESIDE = (
     contents.OWN,
     contents.PAIR,
     contents.GATE,
+    contents.STACK,
     contents.PLAIN,
     "mixture",
     "GP, value or logarithm",
@@ -38,7 +39,8 @@ SAYS = (
     "features (`encode s`, next to nothing once they are remembered) apart. Published: MAE of an independent "
     "replication of a single-task CGCNN and of the mixture of 18, and of MoMa. Leak: share of rows whose formula is in "
     "a table of an akin source, see Transfer leak. Weights of the sources are shares of a process's prior variance (or "
-    "those of the gate); rank correlation is the mean between two splits, and of the means with the gate's. Threads: "
+    "those of the gate), ± their spread over splits and, of a process, the posterior standard deviation within one; "
+    "rank correlation is the mean between two splits, and of the means with the gate's. Threads: "
     "{threads}; with one, the machine did other work, too, and seconds are upper bounds."
 )
 

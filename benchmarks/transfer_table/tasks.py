@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -69,6 +69,11 @@ class Part:
         """Rows to learn from, then those to choose with."""
         return pd.concat([self.train, self.validation])
 
+    def few(self, rows: int) -> Part:
+        """With so many rows to learn from and fewer to choose with, in proportion; those of less are among them."""
+        choose = round(len(self.validation) * rows / len(self.train))
+        return replace(self, train=_first(self.train, rows), validation=_first(self.validation, choose))
+
 
 def others(task: str) -> tuple[str, ...]:
     """The sources that are not akin to the task."""
@@ -84,6 +89,11 @@ def split(task: str, number: int, grouped: bool = False) -> Part:
         published = mf.datasets.splits(f"moe/{task}")[number]
         rows = [published.train, published.validation, published.test]
     return Part(task, schema, *(table.iloc[each] for each in rows))
+
+
+def _first(table: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """So many rows in an order that is drawn once."""
+    return table.iloc[np.random.default_rng(0).permutation(len(table))[:rows]]
 
 
 def _divide(formulas: np.ndarray, number: int) -> list[np.ndarray]:

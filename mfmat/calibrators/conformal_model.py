@@ -13,7 +13,7 @@ from torch import Tensor
 from mfmat.calibrators.held_out import Score, Scores
 from mfmat.calibrators.relevance import Relevance
 from mfmat.errors import SchemaError
-from mfmat.learner import FittedModel, WrappedModel
+from mfmat.learner import FittedModel, OpenModel
 from mfmat.posteriors import (
     CalibratedPosterior,
     ConformalPosterior,
@@ -26,7 +26,7 @@ from mfmat.posteriors import (
 from mfmat.types import Codes, Flags, Rows
 
 
-class CalibratedModel(WrappedModel):
+class CalibratedModel(OpenModel):
     """A fitted model and predictions of held-out rows (see `score`), by which a concrete class sets intervals."""
 
     heldout: Tensor

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from mfmat.data import Data
 from mfmat.descent import few_threads
-from mfmat.errors import FitError
+from mfmat.errors import FitError, check_choice
 from mfmat.experts.atoms import build_inputs, build_trunk
 from mfmat.experts.laplace import LaplaceModel
 from mfmat.experts.multi_head import MultiHead, fit_heads
+from mfmat.experts.pooling import POOLINGS, Pooling
+from mfmat.experts.set_trunk import SetInputs, SetTrunk, find_sets
 from mfmat.learner import Expert, Facts
+from mfmat.small_sets import SetColumns
 from mfmat.training import Schedule, hold_out
 
 
@@ -23,7 +25,11 @@ class AtomSet(Expert, kind="atom-set"):
 
     $h = \rho(\sum_i x_i \phi_i,\ \sqrt{\sum_i x_i (\phi_i - \bar\phi)^2},\ z)$ with the fraction $x_i$ of element i and
     $\phi_i = \phi(e_i)$ of its embedding: learned numbers, beside them the properties of the element table. z are all
-    columns. $\phi$ is computed once for each element, whatever the number of rows. Then
+    columns. $\phi$ is computed once for each element, whatever the number of rows.
+
+    Or on what a pretrained network makes of them: where a level is a set (`Structure` with `set` among its moments),
+    $\phi_i = \phi(v_i)$ of the mean features $v_i$ of the atoms of element i, on one scale for all elements, and z are
+    the columns of all other views. Several levels are one set, with the features of all. Then
     $y = h^T w + \epsilon$ with a Gaussian over w and $\epsilon \sim N(0, \sigma_s^2 r(x) + v_i)$: a noise for each
     source s times a second head r, and what is known of row i. Precisions and noise maximise the evidence of compounds
     held out of training, on which training also stops; then w learns from every row. Beyond the range of the training
@@ -31,8 +37,10 @@ class AtomSet(Expert, kind="atom-set"):
     that differ, put it in a stack.
 
     Args:
-        view: whose columns are the fractions; None: the one whose name ends in `fractions`, or the only one. Any other
-            set will do: members are columns, their values the weights.
+        view: a level that is a set, or several of one featurizer; or the view whose columns are the fractions. None:
+            all levels that are sets; where there are none, the view whose name ends in `fractions`, or the only one.
+            Of any other view members are columns, their values the weights.
+        pooling: of members: `"mean"`, as above, with the spread; `"learned"`: by weighted set2set.
         hidden: units of each layer of rho; phi has two of the first width.
         dropout: share of units left out at each step of training.
         held: share of the compounds held out of training.
@@ -46,7 +54,7 @@ class AtomSet(Expert, kind="atom-set"):
 
     Raises:
         UnknownNameError: a view that is not there.
-        FitError: an impossible size.
+        FitError: an impossible size, sets of different members.
 
     Chen & Ong 2021, doi:10.1038/s41524-021-00639-w; sets: Zaheer et al. 2017, arXiv:1703.06114.
 
@@ -60,7 +68,8 @@ class AtomSet(Expert, kind="atom-set"):
     torch.Size([5, 1, 1])
     """
 
-    view: str | None = None
+    view: str | tuple[str, ...] | None = None
+    pooling: Pooling = "mean"
     hidden: tuple[int, ...] = (128, 128)
     dropout: float = 0.2
     held: float = 0.15
@@ -73,8 +82,11 @@ class AtomSet(Expert, kind="atom-set"):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        check_choice("pooling", self.pooling, POOLINGS)
         # A list would make the recipe unhashable.
         object.__setattr__(self, "hidden", tuple(self.hidden))
+        if self.view is not None and not isinstance(self.view, str):
+            object.__setattr__(self, "view", tuple(self.view))
         sizes = {name: getattr(self, name) for name in ("epochs", "steps", "batch")}
         wrong = [
             f"{name}={size}" for name, size in (sizes | {"units": min(self.hidden, default=0)}).items() if size < 1
@@ -91,7 +103,7 @@ class AtomSet(Expert, kind="atom-set"):
         """An untrained model."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return LaplaceModel(facts, AtomHead(facts, self.view, self.hidden, self.dropout), [])
+            return LaplaceModel(facts, AtomHead(facts, self), [])
 
     def train(self, model: LaplaceModel, data: Data) -> None:
         """Train the network, then find the posterior of its last layer."""
@@ -109,9 +121,17 @@ class AtomSet(Expert, kind="atom-set"):
 class AtomHead(MultiHead):
     """Heads for the value and its noise on a trunk for sets."""
 
-    def __init__(self, facts: Facts, view: str | None, hidden: Sequence[int], dropout: float) -> None:
+    def __init__(self, facts: Facts, recipe: AtomSet) -> None:
+        hidden, dropout = recipe.hidden, recipe.dropout
         super().__init__(facts, hidden, dropout, own=False, uneven=True)
-        self.inputs = build_inputs(facts, "set", view)
-        # One kind of trunk in place of another: both give `width` features.
-        self.trunk = build_trunk(self.inputs, hidden, dropout)  # type: ignore[assignment]
+        views = {name: slice(*ends) for name, ends in facts["views"].items()}
+        known = {name: SetColumns(*(slice(*ends) for ends in parts)) for name, parts in facts.get("sets", {}).items()}
+        # One kind of inputs and trunk in place of another: both give `width` features.
+        if sets := find_sets(views, known, recipe.view):
+            among = SetInputs(views, sets)
+            self.inputs = among  # type: ignore[assignment]
+            self.trunk = SetTrunk(among, hidden, dropout, recipe.pooling)  # type: ignore[assignment]
+        else:
+            self.inputs = build_inputs(facts, "set", recipe.view)
+            self.trunk = build_trunk(self.inputs, hidden, dropout, recipe.pooling)  # type: ignore[assignment]
         self.double()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mfmat.errors import UnknownNameError, nearest
+from mfmat.experts.pooling import Pooling, build_pool
 from mfmat.features.elements import load_elements
 from mfmat.learner import Facts
 from mfmat.networks import FAR, REACH, Inputs, Trunk
@@ -48,7 +49,7 @@ class AtomInputs(Inputs):
 
 
 class AtomTrunk(torch.nn.Module):
-    r"""$h = \rho(\sum_i w_i \phi_i,\ \sqrt{\sum_i |w_i| (\phi_i - \bar\phi)^2},\ z)$ with $\phi_i = \phi(e_i)$.
+    r"""$h = \rho(\mathrm{pool}_i(w_i, \phi_i),\ z)$ with $\phi_i = \phi(e_i)$.
 
     The members i of the set have learned embeddings $e_i$, beside them properties where a table is given; $\phi$ is
     computed once for each member, whatever the number of rows. z are the columns themselves.
@@ -58,15 +59,19 @@ class AtomTrunk(torch.nn.Module):
         hidden: units of each layer of rho; phi has two of the first width.
         dropout: share of units left out in training.
         table: members x properties, standardised, perhaps none.
+        pooling: of members.
     """
 
     table: Tensor
 
-    def __init__(self, width: int, hidden: Sequence[int], dropout: float, table: Tensor) -> None:
+    def __init__(
+        self, width: int, hidden: Sequence[int], dropout: float, table: Tensor, pooling: Pooling = "mean"
+    ) -> None:
         super().__init__()
         self.embedding = torch.nn.Parameter(0.5 * torch.randn(len(table), EMBEDDING))
         self.register_buffer("table", table)
         self.phi = Trunk(EMBEDDING + table.shape[1], [hidden[0]] * 2)
+        self.pool = build_pool(pooling, hidden[0])
         self.rho = Trunk(width + 2 * hidden[0], hidden, dropout)
         self.width, self.columns = hidden[-1], width
 
@@ -74,14 +79,11 @@ class AtomTrunk(torch.nn.Module):
         """Features (b x q x hidden[-1]) of what `AtomInputs` gives."""
         z, share = z[..., : self.columns], z[..., self.columns :]
         each = self.phi(torch.cat([self.embedding, self.table.to(self.embedding)], dim=-1))
-        mean = share @ each
-        whole = share.abs().sum(-1, keepdim=True)
-        spread = share.abs() @ each.square() - (2 - whole) * mean.square()
-        features: Tensor = self.rho(torch.cat([mean, spread.clamp_min(0).add(1e-6).sqrt(), z], dim=-1))
+        features: Tensor = self.rho(torch.cat([self.pool(share, each), z], dim=-1))
         return features
 
 
-def find_view(views: Mapping[str, slice], view: str | None) -> str:
+def find_view(views: Mapping[str, slice], view: str | Sequence[str] | None) -> str:
     """The view whose columns are fractions of the elements.
 
     Raises:
@@ -97,11 +99,11 @@ def find_view(views: Mapping[str, slice], view: str | None) -> str:
     raise UnknownNameError(
         f"view={view!r}",
         expected=f"one of {', '.join(map(repr, views))}",
-        fix=nearest(view or "", views) + f"view={(named or list(views) or ['formula.fractions'])[0]!r}",
+        fix=nearest(str(view or ""), views) + f"view={(named or list(views) or ['formula.fractions'])[0]!r}",
     )
 
 
-def build_inputs(facts: Facts, network: str, view: str | None) -> Inputs:
+def build_inputs(facts: Facts, network: str, view: str | Sequence[str] | None) -> Inputs:
     """What comes into a `"dense"` network or one on a `"set"`."""
     views = {name: slice(*ends) for name, ends in facts["views"].items()}
     if network == "dense":
@@ -109,12 +111,12 @@ def build_inputs(facts: Facts, network: str, view: str | None) -> Inputs:
     return AtomInputs(views, facts["width"], find_view(views, view))
 
 
-def build_trunk(inputs: Inputs, hidden: Sequence[int], dropout: float) -> Trunk | AtomTrunk:
+def build_trunk(inputs: Inputs, hidden: Sequence[int], dropout: float, pooling: Pooling = "mean") -> Trunk | AtomTrunk:
     """The trunk that these inputs are made for."""
     if not isinstance(inputs, AtomInputs):
         return Trunk(len(inputs.scale), hidden, dropout)
     count = inputs.members.stop - inputs.members.start
-    return AtomTrunk(len(inputs.scale), hidden, dropout, _properties(count))
+    return AtomTrunk(len(inputs.scale), hidden, dropout, _properties(count), pooling)
 
 
 def _properties(count: int) -> Tensor:

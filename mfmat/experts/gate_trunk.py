@@ -18,7 +18,26 @@ from mfmat.scaling import Scaling
 LAYERS = (".hidden", ".pooled")
 """How the views of source networks end, which are taken unless others are named."""
 UNEVEN = 0.1
-"""Standard deviation of the first logits: a k below m needs a first choice, which training can still undo."""
+"""Standard deviation of the first logits."""
+PACE = 10.0
+"""Logits move so many times as fast as other weights: else training ends before a gate has made up its mind."""
+
+
+class Layers(Scaling):
+    """Columns centred, and one scale for each view: the units of a layer keep their proportions.
+
+    A unit that hardly ever moves would be as loud as any other, were each on a scale of its own.
+
+    Args:
+        views: each view's columns.
+        width: columns in all.
+    """
+
+    def measure(self, X: Tensor) -> None:
+        """Learn centres and scales (n x d)."""
+        super().measure(X)
+        for view in self.views.values():
+            self.scale[view] = self.scale[view].square().mean().sqrt()
 
 
 class Gate(torch.nn.Module):
@@ -33,27 +52,32 @@ class Gate(torch.nn.Module):
 
     def __init__(self, count: int, k: int) -> None:
         super().__init__()
-        self.logits = torch.nn.Parameter(UNEVEN * torch.randn(count), requires_grad=k > 1)
+        self.free = torch.nn.Parameter(UNEVEN / PACE * torch.randn(count), requires_grad=k > 1)
         self.k = k
+
+    @property
+    def logits(self) -> Tensor:
+        """The logits (m)."""
+        return PACE * self.free
 
     def forward(self) -> Tensor:
         """The weights (m)."""
         largest, where = self.logits.topk(self.k)
-        return torch.zeros_like(self.logits).scatter(0, where, largest.softmax(0))
+        return torch.zeros_like(self.free).scatter(0, where, largest.softmax(0))
 
     def choose(self, i: int) -> None:
         """Put the i-th in front of all others."""
         with torch.no_grad():
-            self.logits.zero_()[i] = 1.0
+            self.free.zero_()[i] = 1.0
 
 
 class GateTrunk(torch.nn.Module):
-    r"""$h = \rho(\sum_v g_v z_v)$ with one weight $g_v$ for each view v, the same for every row.
+    r"""$h = (s, \rho(s))$ with $s = \sum_v g_v z_v$ and one weight $g_v$ for each view v, the same for every row.
 
     Args:
         views: m slices of w columns each.
         k: how many of the weights are above 0.
-        hidden: units of each layer of rho; none: h is the sum itself.
+        hidden: units of each layer of rho; none: h is s.
         dropout: share of units left out in training.
     """
 
@@ -62,15 +86,17 @@ class GateTrunk(torch.nn.Module):
     def __init__(self, views: Sequence[slice], k: int, hidden: Sequence[int], dropout: float) -> None:
         super().__init__()
         self.gate = Gate(len(views), k)
-        self.rho = Trunk(views[0].stop - views[0].start, hidden, dropout)
-        self.width = self.rho.width
+        size = views[0].stop - views[0].start
+        self.rho = Trunk(size, hidden, dropout)
+        self.parts = [size, *([self.rho.width] if hidden else [])]
+        self.width = sum(self.parts)
         columns = torch.stack([torch.arange(view.start, view.stop) for view in views])
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, z: Tensor) -> Tensor:
         """Features (b x q x width) of rows on one scale (b x q x d)."""
-        features: Tensor = self.rho((self.gate().unsqueeze(-1) * z[..., self.columns]).sum(-2))
-        return features
+        total = (self.gate().unsqueeze(-1) * z[..., self.columns]).sum(-2)
+        return torch.cat([total, self.rho(total)], dim=-1) if len(self.parts) > 1 else total
 
 
 class GateHead(MultiHead):
@@ -92,11 +118,18 @@ class GateHead(MultiHead):
     ) -> None:
         super().__init__(facts, hidden, dropout, own=False, uneven=uneven)
         # Views that are not weighed are no input: they change nothing, not even what is taken for familiar.
-        self.inputs = (Inputs if hidden else Scaling)(views, facts["width"])
+        layers = all(name.endswith(LAYERS) for name in views)
+        self.inputs = (Layers if layers else Inputs if hidden else Scaling)(views, facts["width"])
         self.trunk = GateTrunk(list(views.values()), k, hidden, dropout)
         self.head = torch.nn.Parameter(torch.zeros(sum(self.blocks)))
         self.spread = torch.nn.Parameter(torch.zeros(self.trunk.width + 1)) if uneven else None
         self.double()
+
+    @property
+    def blocks(self) -> list[int]:
+        """A constant, the sum, and what rho makes of it."""
+        # Asked for once before the gate has taken the place of a plain trunk.
+        return [1, *self.trunk.parts] if isinstance(self.trunk, GateTrunk) else super().blocks
 
 
 def find_gated(views: Mapping[str, slice], wanted: Sequence[str]) -> dict[str, slice]:

@@ -17,26 +17,29 @@ from mfmat.experts.laplace import LaplaceModel
 from mfmat.experts.multi_head import fit_heads
 from mfmat.learner import Expert, Facts
 from mfmat.training import Schedule, hold_out
+from mfmat.view_weights import ViewWeights
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatedTransfer(Expert, kind="gated-transfer"):
     r"""A gate over what source networks say of a material, and a head that they share, with a Bayesian last layer.
 
-    $h = \rho(\sum_v g_v z_v)$ with the features $z_v$ of network v (a view, each column on one scale) and
-    $g = \mathrm{softmax}$ of the k largest of free logits, 0 for the others: one weight for each network, the same
-    for every material. Then $y = h^T w + \epsilon$ with a Gaussian over w and a noise for each source, as in `BNN`:
-    precisions and noise maximise the evidence of compounds held out of training, on which each training also
-    stops, at its best epoch; then w learns from every row. Where training starts decides which networks it ends at,
-    so several starts are made, and that is kept which leaves the held-out compounds likeliest. With k = 1 the weight is
-    1 whatever its logit and has no gradient: each view is tried in turn instead. `gate_weights` of the model has the
-    weight of each view, `tried` those of every start. All sources are taken as one function in their own units.
+    $h = (s, \rho(s))$ and $s = \sum_v g_v z_v$ with the features $z_v$ of network v (a view; a layer, `*.hidden` or
+    `*.pooled`, is on one scale as a whole, of other views each column) and $g = \mathrm{softmax}$ of the k largest of
+    free logits, 0 for the others: one weight for each network, the same for every material; with k below their number,
+    all are weighed first, then the k largest go on. Then $y = h^T w + \epsilon$ with a Gaussian over w and a noise for
+    each source, as in `BNN`: precisions and noise maximise the evidence of compounds held out of training, on which
+    each training also stops, at its best epoch; then w learns from every row. Where training starts decides which
+    networks it ends at, so several starts are made, and that is kept which leaves the held-out compounds likeliest.
+    With k = 1 the weight is 1 whatever its logit and has no gradient: each view is tried in turn instead.
+    `gate_weights` of the model has the weight of each view, `tried` those of every start. All sources are taken as one
+    function in their own units.
 
     Args:
         views: names or patterns ("*.hidden") of the views to weigh, of equal width; left out, the layers that
             `SourceNetworks` makes, or all views where there are none.
         k: networks with a weight above 0; None: all.
-        hidden: units of each layer of rho; none: a linear head.
+        hidden: units of each layer of rho; none: h = s, a linear head.
         noise: learned for each `"source"`, or from the `"input"` by a second head.
         starts: trainings from different first weights; with k = 1 there are as many as views.
         dropout: share of units left out at each step of training.
@@ -136,7 +139,10 @@ class GatedTransfer(Expert, kind="gated-transfer"):
             gate.choose(i)
         if len(data):
             schedule = Schedule(self.epochs, self.steps, self.batch, self.rate, self.decay)
-            fit_heads(start.network, data, start.standardise(data), parts, schedule, device=self.device)
+            # Of views that are left out from the beginning chance decides: all are weighed first.
+            for k in dict.fromkeys((len(start.gated) if gate.k > 1 else 1, gate.k)):
+                gate.k = k
+                fit_heads(start.network, data, start.standardise(data), parts, schedule, device=self.device)
         start.network.eval()
         start.learn(data, parts)
         return start
@@ -172,6 +178,11 @@ class GatedTransferModel(LaplaceModel):
         """The weight of each view, by name, the largest first; they sum to 1."""
         weights = dict(zip(self.gated, self.network.trunk.gate().tolist(), strict=True))
         return dict(sorted(weights.items(), key=lambda each: -each[1]))
+
+    def weighings(self) -> dict[str, ViewWeights]:
+        """See `FittedModel.weighings`; those of the gate, without a posterior."""
+        weights = self.gate_weights
+        return {"": ViewWeights.alone(tuple(weights), torch.tensor(list(weights.values()), dtype=torch.double))}
 
     def judge(self, data: Data, parts: tuple[Tensor, Tensor]) -> Tensor:
         """The negative log evidence of the second part of the rows given the first; of the first where it is alone."""

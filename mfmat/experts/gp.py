@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
 
-import torch
-
 from mfmat.data import Data
 from mfmat.descent import few_threads
 from mfmat.errors import FitError, SchemaError, UnknownNameError, nearest
@@ -40,7 +38,8 @@ class GP(LabelExpert, kind="gp"):
 
     Args:
         kernel: `"matern12"`, `"matern32"`, `"matern52"`, `"rbf"`, `"rq"` (rational quadratic), `"linear"` or
-            `"tanimoto"`, of every view or by the name of the view, see `ViewKernel`.
+            `"tanimoto"`, by the name of the view, or one for every view but those that their featurizer names one for
+            (fingerprints are compared by `"tanimoto"`), see `ViewKernel`.
         additive: views of which every column becomes a view of its own, with its own lengthscales and weight: the value
             is a sum over those columns and a joint term. Columns that do not vary among the rows are left out.
         ard: a relevance for every column as well (slower).
@@ -116,7 +115,8 @@ class GP(LabelExpert, kind="gp"):
     def build(self, facts: Facts) -> GPModel | GPMixtureModel:
         """An untrained model."""
         field = self.learn_rows if self.noise == "input" else 0
-        make = partial(GPModel, facts, self._families(facts["views"]), self.ard, field)
+        subset = (self.learn_rows, self.seed)
+        make = partial(GPModel, facts, self._families(facts["views"]), self.ard, field, subset)
         return make() if self.inference == "map" else GPMixtureModel(facts, make, self.draws)
 
     def fit(self, data: Data) -> FittedModel:
@@ -145,7 +145,7 @@ class GP(LabelExpert, kind="gp"):
     def _train(self, model: GPModel | GPMixtureModel, data: Data) -> None:
         process = model if isinstance(model, GPModel) else model.process
         process.hold(data)
-        chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(self.seed))[: self.learn_rows]
+        chosen = process.chosen()
         if len(data):
             learn_within(process, data, partial(process.learn, chosen, self.steps, data.trend))
         if isinstance(model, GPMixtureModel):

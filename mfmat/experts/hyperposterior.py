@@ -10,8 +10,10 @@ from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
 from mfmat.experts.process import BOUNDS, Closure, GPModel
+from mfmat.experts.view_posterior import name_terms
 from mfmat.learner import Facts
 from mfmat.mixture_model import MixtureModel
+from mfmat.view_weights import ViewWeights
 
 THIN = 4
 """Draws of the chain for each one that is kept."""
@@ -70,6 +72,11 @@ class GPMixtureModel(MixtureModel):
                 _assign(list(member.hyperparameters().values()), draw)
                 self._members.append(member.requires_grad_(False).eval())
         return self._members
+
+    def weighings(self) -> dict[str, ViewWeights]:
+        """See `FittedModel.weighings`: those of the draws, and their mean."""
+        draws = torch.stack([part.kernel.log_weight.detach().softmax(0) for part in self.parts()])
+        return {"": ViewWeights(name_terms(self.process.kernel), draws.mean(0), draws)}
 
 
 class _Potential:

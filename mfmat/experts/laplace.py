@@ -34,7 +34,8 @@ class LaplaceModel(FeatureModel):
 
     def __init__(self, facts: Facts, network: MultiHead, names: Sequence[str]) -> None:
         blocks = [*network.blocks, *(network.get_parameter(name).numel() for name in names)]
-        super().__init__(facts, blocks, Familiarity(network.inputs.views, facts["width"]))
+        inputs = network.inputs
+        super().__init__(facts, blocks, Familiarity(inputs.views, facts["width"], getattr(inputs, "sets", ())))
         self.network = network
         self.names = list(names)
 

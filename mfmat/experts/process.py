@@ -14,11 +14,13 @@ from mfmat.data import Data, find_distinct
 from mfmat.descent import descend, few_threads
 from mfmat.experts.input_noise import InputNoise
 from mfmat.experts.limits import RowProcess
+from mfmat.experts.view_posterior import doubt, share_out
 from mfmat.kernel_families import Placed
-from mfmat.kernels import Families, ViewKernel
+from mfmat.kernels import Families, ViewKernel, prefer
 from mfmat.learner import Facts
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
+from mfmat.view_weights import ViewWeights
 
 NOISE_FLOOR = 1e-6
 """Variance added to every row, in standardised units: keeps the covariance of noise-free rows invertible."""
@@ -26,7 +28,7 @@ SINGLE = 1e-3
 """Noise (variance, standardised) above which tables are predicted in single precision."""
 BOUNDS = {
     "log_noise": (-14.0, 3.0),
-    "log_weight": (-10.0, 6.0),
+    "log_weight": (-14.0, 6.0),
     "log_length": (-5.0, 8.0),
     "log_joint": (-5.0, 8.0),
     "log_shape": (-5.0, 8.0),
@@ -76,17 +78,25 @@ class GPModel(RowProcess):
         families: of the kernel, see `ViewKernel`.
         ard: a relevance for every column.
         field: rows that input-dependent noise is learned from; 0 for noise that is the same everywhere.
+        subset: how many rows hyperparameters are learned on at most, and the seed of their choice.
     """
 
     known: Tensor
     typical: Tensor
 
-    def __init__(self, facts: Facts, families: Families, ard: bool = False, field: int = 0) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        families: Families,
+        ard: bool = False,
+        field: int = 0,
+        subset: tuple[int, int] = (1000, 0),
+    ) -> None:
         super().__init__()
-        self.facts = facts
+        self.facts, self.subset = facts, subset
         n, width, m = facts["rows"], facts["width"], len(facts["sources"])
         views = {name: slice(*ends) for name, ends in facts["views"].items()}
-        self.kernel = ViewKernel(views, width, families, ard)
+        self.kernel = ViewKernel(views, width, prefer(families, facts), ard)
         self.log_noise = torch.nn.Parameter(torch.full((m,), -3.0).double())
         self.field = InputNoise(views, width, min(n, field)) if min(n, field) else None
         self.register_buffer("train_X", torch.zeros(n, width + 1).double())
@@ -110,6 +120,11 @@ class GPModel(RowProcess):
         for source in s.unique():
             if bool(data.known[s == source].all()):
                 self.typical[source] = self.extra[s == source].median()
+
+    def chosen(self) -> Tensor:
+        """Positions of the rows that hyperparameters are learned on."""
+        most, seed = self.subset
+        return torch.randperm(len(self.train_X), generator=torch.Generator().manual_seed(seed))[:most]
 
     def learn(self, rows: Tensor, steps: int, trend: Tensor | None = None) -> None:
         """Maximise marginal likelihood times prior on these rows, any trend integrated out."""
@@ -159,6 +174,14 @@ class GPModel(RowProcess):
             return loss - prior.detach(), list(torch.autograd.grad(along - prior, parameters))
 
         return closure
+
+    def weighings(self) -> dict[str, ViewWeights]:
+        """See `FittedModel.weighings`: Laplace's approximation around the hyperparameters that were chosen."""
+        parameters = self.hyperparameters()
+        spreads = {"log_noise": 1.5} | {name: spread for name, (_, spread) in self.kernel.priors.items()}
+        with few_threads(len(self.train_X)):
+            covariance = doubt(self.loss(self.chosen()), parameters, spreads)
+        return {"": share_out(self.kernel, parameters, covariance)}
 
     def _left_out(self, rows: Tensor, trend: Tensor | None) -> tuple[Tensor, Tensor]:
         r"""Error of each row when left out, $[K^{-1}y]_i / [K^{-1}]_{ii}$, and its variance, $1 / [K^{-1}]_{ii}$."""

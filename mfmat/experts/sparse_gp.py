@@ -18,11 +18,13 @@ from mfmat.experts.inducing import Basis, cast, choose
 from mfmat.experts.noise_level import learn_level
 from mfmat.experts.process import BOUNDS, NOISE_FLOOR, SINGLE, GPModel
 from mfmat.experts.sparse_evidence import CHUNK, Measured, evidence, gather
+from mfmat.experts.view_posterior import name_terms
 from mfmat.kernel_families import Placed
-from mfmat.kernels import Families, ViewKernel
+from mfmat.kernels import Families, ViewKernel, prefer
 from mfmat.learner import Expert, Facts, FittedModel
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
+from mfmat.view_weights import ViewWeights
 
 CANDIDATES = 20_000
 """Rows, drawn at random, that the inducing rows are chosen from."""
@@ -156,7 +158,7 @@ class SparseGPModel(FittedModel):
         self.facts = facts
         width, sources, m = facts["width"], len(facts["sources"]), min(inducing, facts["rows"])
         views = {name: slice(*ends) for name, ends in facts["views"].items()}
-        self.kernel = ViewKernel(views, width, families)
+        self.kernel = ViewKernel(views, width, prefer(families, facts))
         self.log_noise = torch.nn.Parameter(torch.full((sources,), -3.0).double())
         self.register_buffer("inducing", torch.zeros(m, width).double())
         self.register_buffer("weights", torch.zeros(m).double())
@@ -169,6 +171,10 @@ class SparseGPModel(FittedModel):
         self.register_buffer("scale", scales[:, 1], persistent=False)
         self._cached: dict[torch.dtype, Answers] = {}
         self._heard: tuple[weakref.ref[Tensor], int, Tensor] | None = None
+
+    def weighings(self) -> dict[str, ViewWeights]:
+        """See `FittedModel.weighings`; without a posterior, as the rows are not kept."""
+        return {"": ViewWeights.alone(name_terms(self.kernel), self.kernel.log_weight.detach().softmax(0))}
 
     def begin(self, exact: GPModel) -> None:
         """Start from the hyperparameters of an exact process."""

@@ -7,6 +7,7 @@ from mfmat.features.composition import Composition
 from mfmat.features.density_ratio import DensityRatio
 from mfmat.features.featurizer import Featurizer
 from mfmat.features.groups import ChemicalGroups, Groups
+from mfmat.features.molecule import Molecule
 from mfmat.features.source_networks import SourceNetworks
 from mfmat.features.structure import Structure
 
@@ -22,6 +23,7 @@ __all__ = [
     "Featurizer",
     "Geometry",
     "Groups",
+    "Molecule",
     "SourceNetworks",
     "Structure",
 ]

@@ -19,6 +19,7 @@ from mfmat.features.featurizer import Featurizer
 from mfmat.features.formulas import read_formula, write_formula
 
 STATISTICS = ("mean", "deviation", "min", "max", "range")
+POOLED = ("ave", "sum", "var", "max", "min")
 _DEFAULT = ("statistics", "fractions")
 _ROWS_AT_ONCE = 1024
 
@@ -37,15 +38,24 @@ class Composition(Featurizer, kind="composition"):
     square roots of the x_i, in which traces stand out: alloys and dopants. Equal compositions give equal bits,
     however they are written.
 
+    For comparison with published work, `descriptors` holds the 290 of XenonPy by its names: of each of its 58 element
+    properties the `ave`, `sum`, `var`, `max` and `min`, with
+
+        sum = sum_i n_i p_i,   var = sum_i x_i (p_i - ave)^2,   n_i the atoms of element i in the reduced formula.
+
+    Names and statistics are XenonPy's; element values come from the packages that it read, and what an element lacks is
+    filled in as in `load_elements`, not by XenonPy's imputation, so that numbers are close to its own, not equal.
+
     Args:
         column: the table's column of formulas, as chemists write them (`CuSO4·5H2O`, `Hg0.7Cd0.3Te`), or of crystals as
             `Structure` reads them.
-        blocks: which of `statistics`, `averages`, `fractions` and `roots` to give; each is one view.
+        blocks: which of `statistics`, `averages`, `fractions`, `roots` and `descriptors` to give; each is one view.
 
     Errors: SchemaError for an unknown block. A cell that is missing, no text, no formula, or names an
     element beyond californium is a `Problem`, and its row NaN.
 
-    Source: Ward et al., npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28.
+    Sources: Ward et al., npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28; Yamada et al., ACS Cent.
+    Sci. 5, 1717 (2019), doi:10.1021/acscentsci.9b00804, for `descriptors`.
 
     >>> table = pd.DataFrame({"formula": ["GaAs", "AsGa", "gold"]})
     >>> X, problems = Composition("formula", blocks="fractions").encode(table)
@@ -83,6 +93,7 @@ class Composition(Featurizer, kind="composition"):
             "averages": statistics[: 2 * len(elements.properties)],
             "fractions": tuple(f"fraction {symbol}" for symbol in elements.symbols),
             "roots": tuple(f"root fraction {symbol}" for symbol in elements.symbols),
+            "descriptors": tuple(f"{name}:{p}" for name in POOLED for p in load_elements("xenonpy").properties),
         }
         return {f"{self.column}.{block}": names[block] for block in self.blocks}
 
@@ -90,8 +101,8 @@ class Composition(Featurizer, kind="composition"):
         """Numbers (n x d, one block after the other) and the formulas that cannot be read."""
         reading = read_column(table[self.column])
         X = np.full((len(table), sum(map(len, self.views.values()))), np.nan)
-        for rows, elements, fractions in _slots(reading):
-            X[rows] = np.hstack([_ENCODERS[block](elements, fractions) for block in self.blocks])
+        for rows, slots in _slots(reading):
+            X[rows] = np.hstack([_ENCODERS[block](slots) for block in self.blocks])
         return X, reading.problems
 
     def groups(self, table: pd.DataFrame) -> NDArray[np.object_]:
@@ -167,8 +178,16 @@ def _find_crystal(cell: object, formulas: list[dict[int, int]]) -> int | str:
     return len(formulas) - 1
 
 
-def _slots(reading: Reading) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
-    """Rows in chunks; each chunk's elements (place in the table) and fractions, rows x slots.
+class Slots(NamedTuple):
+    """Some formulas: elements (place in the table) and fractions, rows x slots, and the atoms of each."""
+
+    elements: NDArray[np.intp]
+    fractions: NDArray[np.float64]
+    atoms: NDArray[np.float64]
+
+
+def _slots(reading: Reading) -> Iterator[tuple[NDArray[np.intp], Slots]]:
+    """Rows in chunks, and what they hold.
 
     A slot that a formula does not need repeats its first element with the fraction 0, which changes no bit
     of a sum, minimum or maximum: so a row's numbers cannot depend on the rows beside it.
@@ -180,7 +199,8 @@ def _slots(reading: Reading) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp
         width = max(map(len, formulas))
         elements = np.array([[*f, *([next(iter(f))] * (width - len(f)))] for f in formulas], dtype=np.intp) - 1
         fractions = np.array([[*_fractions(f), *([0.0] * (width - len(f)))] for f in formulas])
-        yield chunk, elements, fractions
+        atoms = np.array([float(sum(f.values())) for f in formulas])
+        yield chunk, Slots(elements, fractions, atoms)
 
 
 def _fractions(formula: dict[int, int]) -> list[float]:
@@ -188,36 +208,48 @@ def _fractions(formula: dict[int, int]) -> list[float]:
     return [count / total for count in formula.values()]
 
 
-def _encode_statistics(elements: NDArray[np.intp], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+def _summarise(
+    slots: Slots, properties: NDArray[np.float64], power: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean, mean power of the distance to it, minimum and maximum of element properties."""
     # Slot by slot rather than as a matrix product, whose rounding depends on the shape of the batch.
-    properties = load_elements().matrix
-    low = properties[elements[:, 0]]
+    low = properties[slots.elements[:, 0]]
     high, mean, deviation = low.copy(), np.zeros_like(low), np.zeros_like(low)
-    for element, fraction in zip(elements.T, fractions.T, strict=True):
+    for element, fraction in zip(slots.elements.T, slots.fractions.T, strict=True):
         values = properties[element]
         mean += fraction[:, None] * values
         np.minimum(low, values, out=low)
         np.maximum(high, values, out=high)
     np.clip(mean, low, high, out=mean)  # rounding must not push a mean out of its bounds
-    for element, fraction in zip(elements.T, fractions.T, strict=True):
-        deviation += fraction[:, None] * np.abs(properties[element] - mean)
+    for element, fraction in zip(slots.elements.T, slots.fractions.T, strict=True):
+        deviation += fraction[:, None] * np.abs(properties[element] - mean) ** power
+    return mean, deviation, low, high
+
+
+def _encode_statistics(slots: Slots) -> NDArray[np.float64]:
+    mean, deviation, low, high = _summarise(slots, load_elements().matrix, 1)
     return np.hstack([mean, deviation, low, high, high - low])
 
 
-def _encode_fractions(elements: NDArray[np.intp], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
-    block = np.zeros((len(elements), len(load_elements().symbols)))
-    rows = np.arange(len(elements))
-    for element, fraction in zip(elements.T, fractions.T, strict=True):
+def _encode_descriptors(slots: Slots) -> NDArray[np.float64]:
+    mean, variance, low, high = _summarise(slots, load_elements("xenonpy").matrix, 2)
+    return np.hstack([mean, slots.atoms[:, None] * mean, variance, high, low])
+
+
+def _encode_fractions(slots: Slots) -> NDArray[np.float64]:
+    block = np.zeros((len(slots.elements), len(load_elements().symbols)))
+    rows = np.arange(len(slots.elements))
+    for element, fraction in zip(slots.elements.T, slots.fractions.T, strict=True):
         block[rows, element] += fraction
     return block
 
 
-def _encode_averages(elements: NDArray[np.intp], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _encode_statistics(elements, fractions)[:, : 2 * len(load_elements().properties)]
+def _encode_averages(slots: Slots) -> NDArray[np.float64]:
+    return _encode_statistics(slots)[:, : 2 * len(load_elements().properties)]
 
 
-def _encode_roots(elements: NDArray[np.intp], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(_encode_fractions(elements, fractions))
+def _encode_roots(slots: Slots) -> NDArray[np.float64]:
+    return np.sqrt(_encode_fractions(slots))
 
 
 _ENCODERS = {
@@ -225,4 +257,5 @@ _ENCODERS = {
     "averages": _encode_averages,
     "fractions": _encode_fractions,
     "roots": _encode_roots,
+    "descriptors": _encode_descriptors,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -35,36 +36,49 @@ class ElementTable:
         return found
 
 
+Table = Literal["usual", "xenonpy"]
+_FILES = {
+    "usual": ("elements.csv", "element_properties.csv"),
+    "xenonpy": ("xenonpy_elements.csv", "xenonpy_properties.csv"),
+}
+
+
 @cache
-def load_elements() -> ElementTable:
-    """The element table, 98 elements by 54 properties, with every gap filled.
+def load_elements(table: Table = "usual") -> ElementTable:
+    """The element table, 98 elements by 54 properties, with every gap filled; `"xenonpy"`: by the 58 of XenonPy.
 
     A missing value is the mean over the elements of the same group (column of the periodic table)
     that have one; where the whole group has none, it is the median over all elements.
 
     The 22 properties of Magpie's preset keep Magpie's names (Ward et al., npj Comput. Mater. 2, 16028
-    (2016), doi:10.1038/npjcompumats.2016.28); `read_sources` names the source of each property.
+    (2016), doi:10.1038/npjcompumats.2016.28); `read_sources` names the source of each property. The 58 keep XenonPy's
+    names (Yamada et al., ACS Cent. Sci. 5, 1717 (2019), doi:10.1021/acscentsci.9b00804) and are read from
+    the packages that XenonPy read them from; its gaps were filled by multiple imputation, these as all others.
 
     >>> table = load_elements()
-    >>> len(table.symbols), len(table.properties)
-    (98, 54)
+    >>> len(table.symbols), len(table.properties), len(load_elements("xenonpy").properties)
+    (98, 54, 58)
     >>> float(table.column("Electronegativity")[table.symbols.index("O")])
     3.44
     """
-    # Only an empty cell is a gap: the symbol of sodium must not be taken for one.
-    given = pd.read_csv(_FOLDER / "elements.csv", index_col="symbol", keep_default_na=False, na_values=[""])
-    given = given.astype(float)
-    filled = given.fillna(given.groupby("Column").transform("mean")).fillna(given.median())
+    given, column = _read(_FILES[table][0]), _read("elements.csv")["Column"]
+    filled = given.fillna(given.groupby(column).transform("mean")).fillna(given.median())
     matrix, imputed = filled.to_numpy(copy=True), given.isna().to_numpy(copy=True)
     matrix.setflags(write=False)
     imputed.setflags(write=False)
     return ElementTable(tuple(map(str, given.index)), tuple(map(str, given.columns)), matrix, imputed)
 
 
-def read_sources() -> pd.DataFrame:
+def read_sources(table: Table = "usual") -> pd.DataFrame:
     """Unit, meaning, source and DOI of every property of the element table, by its name.
 
     >>> read_sources().loc["GSbandgap", "unit"]
     'eV'
     """
-    return pd.read_csv(_FOLDER / "element_properties.csv", index_col="name", keep_default_na=False)
+    return pd.read_csv(_FOLDER / _FILES[table][1], index_col="name", keep_default_na=False)
+
+
+def _read(name: str) -> pd.DataFrame:
+    # Only an empty cell is a gap: the symbol of sodium must not be taken for one.
+    given = pd.read_csv(_FOLDER / name, index_col="symbol", keep_default_na=False, na_values=[""])
+    return given.astype(float)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mfmat.errors import Problem, SchemaError
+from mfmat.small_sets import SetColumns
 from mfmat.values import Value
 
 
@@ -38,6 +39,14 @@ class Featurizer(Value, ABC):
         """Each view's name and the names of its features, in the order of `encode`'s columns."""
 
     @property
+    def kernels(self) -> dict[str, str]:
+        """The family of kernels that suits a view, by its name; most leave that to the learner.
+
+        See `mfmat.kernel_families`.
+        """
+        return {}
+
+    @property
     def features(self) -> list[str]:
         """The names of all features, view after view."""
         return [name for features in self.views.values() for name in features]
@@ -50,6 +59,15 @@ class Featurizer(Value, ABC):
     def encode(self, table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
         """Numbers (n x d, views side by side) and what could not be read; all `columns` are present."""
 
+    @property
+    def sets(self) -> Mapping[str, SetColumns]:
+        """The small set that a view also is, by the view's name: where it stands among the columns of `encode_sets`."""
+        return {}
+
+    def encode_sets(self, table: pd.DataFrame) -> NDArray[np.float64]:
+        """The columns of all sets (n x d), whatever they are where `encode` names a problem."""
+        return np.zeros((len(table), 0))
+
     def settle(self, table: pd.DataFrame) -> Self:
         """This featurizer with whatever it leaves open (the levels of a category) read off `table`."""
         return self
@@ -61,6 +79,31 @@ class Featurizer(Value, ABC):
     def families(self, table: pd.DataFrame) -> NDArray[np.object_] | None:
         """Each row's family of compounds, coarse enough to compare; None where the columns tell of none."""
         return None
+
+
+class Places(NamedTuple):
+    """Where everything stands among the columns of X: views side by side, then the sets that some of them also are."""
+
+    views: dict[str, slice]
+    sets: dict[str, SetColumns]
+    width: int
+
+
+def find_places(featurizers: Sequence[Featurizer]) -> Places:
+    """Where the views and sets of these featurizers stand."""
+    end, views, sets = 0, {}, {}
+    for each in featurizers:
+        for name, features in each.views.items():
+            views[name] = slice(end, end := end + len(features))
+    for each in featurizers:
+        for name, (weights, members) in each.sets.items():
+            sets[name] = SetColumns(_move(weights, end), _move(members, end))
+        end = max([end, *(found.members.stop for found in sets.values())])
+    return Places(views, sets, end)
+
+
+def _move(columns: slice, by: int) -> slice:
+    return slice(columns.start + by, columns.stop + by)
 
 
 def check_distinct(names: Sequence[str], what: str) -> None:

@@ -45,6 +45,7 @@ class SourceNetworks(CrystalViews, kind="source_networks"):
         bank = CGCNN(self.networks or list_networks(self.folder), self.folder)
         object.__setattr__(self, "networks", bank.networks)
         object.__setattr__(self, "folder", bank.folder)
+        self._check_sets()
 
     @property
     def plan(self) -> tuple[tuple[Backbone, tuple[str, ...]], ...]:

@@ -30,12 +30,14 @@ class Structure(CrystalViews, kind="structure"):
         backbone: `"chgnet"` (extra `structures`), `"cgcnn"`, `"geometry"`, or one with options, such as
             `CGCNN(("mp_eform", "mp_gvrh"))`.
         level: which levels; left out, the backbone's usual ones and `geometry`.
-        moments: what the atoms of a level become: some of `mean`, `std`, `min` and `max`.
+        moments: what the atoms of a level become: some of `mean`, `std`, `min` and `max`; beside them `set`: the level
+            also is a small set for `AtomSet`, with the mean atom of each element, its share as the weight, and room for
+            8 elements. Other learners see the moments alone.
         fallback: `"composition"`: refused crystals are known by their composition; None: they are problems.
         typical: by view, what stands for a refused crystal; read off the table unless given.
 
     Errors: UnknownNameError for an unknown backbone or level. A cell that is no ordered crystal, or one that the
-    backbone refuses, is a `Problem`, and its row NaN.
+    backbone refuses (or of more than 8 elements, where a set is asked for), is a `Problem`, and its row NaN.
 
     Chen and Ong 2021 (AtomSets), doi:10.1038/s41524-021-00639-w.
 
@@ -61,6 +63,7 @@ class Structure(CrystalViews, kind="structure"):
             level = tuple(dict.fromkeys((*self._network.usual, _GEOMETRY)))
         object.__setattr__(self, "level", level)
         self._network.find_levels([name for name in level if name != _GEOMETRY])
+        self._check_sets()
 
     @property
     def plan(self) -> tuple[tuple[Backbone, tuple[str, ...]], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Normal
@@ -13,6 +14,8 @@ from mfmat.posteriors import (
     DistributionalPosterior,
     MixturePosterior,
     RowPosterior,
+    TransformedPosterior,
+    cdf,
     interval,
     log_density,
     log_mass,
@@ -20,6 +23,8 @@ from mfmat.posteriors import (
 )
 from mfmat.types import Values
 
+NODES, TAIL = 48, 1e-8
+"""Of the quadrature on either side of a value, and the probability beyond its range."""
 WINDOW = 0.01
 """Half the width over which a density is averaged where there are atoms, in the units of y."""
 
@@ -76,8 +81,9 @@ def crps(posterior: RowPosterior, y: Values) -> float:
 
     Closed form of a Gaussian, $\sigma[z(2\Phi(z) - 1) + 2\varphi(z) - 1/\sqrt\pi]$, and of a mixture of them; where
     calibration has reshaped the distribution, the integral of the pinball loss over 199 quantiles that the
-    calibration rows can give, or where several models set them, the integral itself in 199 steps. Gneiting & Raftery
-    2007, doi:10.1198/016214506000001437.
+    calibration rows can give, or where several models set them, the integral itself in 199 steps; of transformed
+    values the integral over the transform, by Gauss-Legendre quadrature. Gneiting & Raftery 2007,
+    doi:10.1198/016214506000001437.
     """
     return float(row_crps(posterior, y).mean())
 
@@ -88,6 +94,8 @@ def row_crps(posterior: RowPosterior, y: Values) -> Values:
         return _stepwise(posterior, y)
     if isinstance(posterior, CalibratedPosterior):
         return _pinball(posterior, y)
+    if isinstance(posterior, TransformedPosterior) and not posterior.has_atoms:
+        return _through(posterior, y)
     if isinstance(posterior, MixturePosterior):
         return mixture_crps(posterior, y)
     return gaussian_crps(posterior.mean, posterior.variance.sqrt(), y)
@@ -134,6 +142,22 @@ def row_interval_score(lower: Values, upper: Values, y: Values, level: float) ->
     """The score of each row on its own (b x q x 1), see `interval_score`."""
     outside = (lower - y).clamp_min(0) + (y - upper).clamp_min(0)
     return upper - lower + 2 / (1 - level) * outside
+
+
+def _through(posterior: TransformedPosterior, y: Values) -> Values:
+    """The integral over transforms z up to that of y and from there on; beyond the range F is 0 or 1."""
+    base, transform = posterior.base, posterior.transform
+    low, high = quantile(base, TAIL), quantile(base, 1 - TAIL)
+    middle = transform.forward(y).clamp(low, high)
+    ends = transform.inverse(torch.stack([low, middle, high]))
+    nodes, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(NODES))
+    total = (y - ends[2]).clamp_min(0) + (ends[0] - y).clamp_min(0)
+    for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
+        for start, stop, step in ((low, middle, 0.0), (middle, high, 1.0)):
+            z = 0.5 * (start + stop) + 0.5 * node * (stop - start)
+            slope = (-transform.log_slope(transform.inverse(z))).exp()
+            total = total + 0.5 * weight * (stop - start) * (cdf(base, z) - step).square() * slope
+    return total
 
 
 def _stepwise(posterior: CalibratedPosterior, y: Values) -> Values:

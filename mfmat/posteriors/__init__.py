@@ -8,6 +8,7 @@ from mfmat.posteriors.gaussian import GaussianPosterior, normal, root
 from mfmat.posteriors.mixture import MixturePosterior
 from mfmat.posteriors.questions import RowPosterior, ShapedPosterior, cdf, interval, log_density, log_mass, quantile
 from mfmat.posteriors.recalibrated import RecalibratedPosterior
+from mfmat.posteriors.transformed import TransformedIntervals, TransformedPosterior, push
 from mfmat.posteriors.truncated import Truncated, squeeze, truncate
 from mfmat.posteriors.weighing import CalibrationWarning, Weighing, conformal_rank, effective
 
@@ -22,6 +23,8 @@ __all__ = [
     "RecalibratedPosterior",
     "RowPosterior",
     "ShapedPosterior",
+    "TransformedIntervals",
+    "TransformedPosterior",
     "Truncated",
     "Weighing",
     "cdf",
@@ -33,6 +36,7 @@ __all__ = [
     "log_mass",
     "normal",
     "normal_score",
+    "push",
     "quantile",
     "root",
     "squeeze",

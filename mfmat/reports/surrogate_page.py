@@ -54,7 +54,7 @@ def lay_out_surrogate(x: Surrogate, extras: Extras, level: float) -> dict[str, A
         **_heading(x, found, extras.baselines),
         **_accuracy(x, found, extras.baselines),
         **_predictions(x, extras.pool, level, extras.on_error),
-        **_sources(x),
+        **_sources(x, level),
         "suggested": None if suggestions is None or suggestions.empty else tables.suggested(x, suggestions),
         "asked": suggestions is not None,
         **_provenance(x),
@@ -101,10 +101,11 @@ def _predictions(x: Surrogate, pool: pd.DataFrame | None, level: float, on_error
     }
 
 
-def _sources(x: Surrogate) -> dict[str, Any]:
+def _sources(x: Surrogate, level: float) -> dict[str, Any]:
     found = contributions(x)
     said = {one.source: sentences for one in found if (sentences := one.sentences())}
-    return {"links": tables.links(found), "candidates": tables.candidates(x), "sentences": said}
+    shown = {"links": tables.links(found), "candidates": tables.candidates(x), "weights": tables.weighed(x, level)}
+    return {**shown, "sentences": said}
 
 
 def _provenance(x: Surrogate) -> dict[str, Any]:

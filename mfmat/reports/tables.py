@@ -165,6 +165,22 @@ def links(found: Sequence[Contribution]) -> Table:
     return Table("sources-table", "The sources", filled, len(found))
 
 
+def weighed(surrogate: Surrogate, level: float) -> Table | None:
+    """What each process in the model makes of its views; None where none has a choice of several."""
+    rows = surrogate.weights(level=level)
+    rows = rows[rows["process"].duplicated(keep=False)]
+    if rows.empty:
+        return None
+    columns = {"process": texts(rows["process"].tolist())} if rows["process"].any() else {}
+    columns["view"] = texts(rows["view"].tolist())
+    shown = {"weight": "weight", "std": "standard deviation", "lower": "lower", "upper": "upper"}
+    columns |= {title: numbers(rows[name].tolist(), 3) for name, title in shown.items()}
+    filled = {title: cells for title, cells in columns.items() if any(cell.text != "–" for cell in cells)}
+    return Table(
+        "weights-table", "The weights of the views", filled, len(rows), ("process",) if "process" in columns else ()
+    )
+
+
 def suggested(surrogate: Surrogate, suggestions: pd.DataFrame) -> Table:
     """The measurements that `suggest` chose, in its order."""
     schema = surrogate.schema

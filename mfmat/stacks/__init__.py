@@ -8,5 +8,6 @@ from mfmat.stacks.mixture import Mixture
 from mfmat.stacks.multi_task import MultiTask
 from mfmat.stacks.pooled import Pooled
 from mfmat.stacks.target_only import TargetOnly
+from mfmat.stacks.transformed import Transformed
 
-__all__ = ["Difference", "Hurdle", "Imputed", "Latent", "Mixture", "MultiTask", "Pooled", "TargetOnly"]
+__all__ = ["Difference", "Hurdle", "Imputed", "Latent", "Mixture", "MultiTask", "Pooled", "TargetOnly", "Transformed"]

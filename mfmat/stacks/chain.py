@@ -87,6 +87,11 @@ class DifferenceModel(StackModel):
             self.register_buffer(f"keys_{i}", level.keys)
             self.register_buffer(f"values_{i}", level.values)
 
+    @property
+    def member_names(self) -> Sequence[str]:
+        """See `StackModel.member_names`: the sources."""
+        return [str(name) for name in self.facts["sources"]]
+
     def hand(self, X: Tensor, fidelity: int) -> tuple[Handed, Tensor]:
         """What a source hands to the next at n rows (n x (d+1)), and the variance of its noise-free value."""
         rows = at_fidelity(X.unsqueeze(1), fidelity)

@@ -30,6 +30,11 @@ class GatedModel(StackModel):
         self.gates = torch.nn.ModuleList(gates)
         self.models, self.fitted_gates = tuple(members), tuple(gates)
 
+    @property
+    def member_names(self) -> Sequence[str]:
+        """See `StackModel.member_names`: their kinds."""
+        return [str(name) for name in self.facts["names"]]
+
     def weights(self, X: Rows) -> Tensor:
         """The weight of each member at each row (b x q x (d+1) to K x b x q): the mean of its posterior."""
         return self._weigh(X, self._spreads(X))

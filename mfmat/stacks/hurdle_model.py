@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from botorch.posteriors import GPyTorchPosterior
@@ -33,6 +33,11 @@ class HurdleModel(StackModel):
         super().__init__(models, {**facts, "floor": floor, "members": [model.facts for model in models]})
         self.member, self.floor = (member,), floor
         self.gate = () if gate is None else (gate,)
+
+    @property
+    def member_names(self) -> Sequence[str]:
+        """See `StackModel.member_names`: what they are of."""
+        return ["above the floor", "at the floor"][: len(self.members)]
 
     def chance(self, X: Rows) -> Tensor:
         """P(at the floor) of each row (b x q x (d+1) to b x q); (almost) 0 of other sources."""

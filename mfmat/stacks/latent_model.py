@@ -127,6 +127,11 @@ class LatentModel(StackModel):
             self.register_buffer(f"values_{i}", level.values)
             self.register_buffer(f"axes_{i}", level.axes)
 
+    @property
+    def member_names(self) -> Sequence[str]:
+        """See `StackModel.member_names`: the sources."""
+        return [str(name) for name in self.facts["sources"]]
+
     def joint(self, X: Rows, observed: Flags) -> tuple[Tensor, Covariance]:
         r"""See `FittedModel.joint`.
 

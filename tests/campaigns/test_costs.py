@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,20 @@ def test_the_first_pairs_of_a_campaign_that_knows_nothing_fit_the_budget(tmp_pat
     alone = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"high": "hours"})
     campaign = mf.Campaign.create(tmp_path / "c.db", alone, recipe=RECIPE, pool=POOL, budget=7.0)
     assert 0 < campaign.ask(5)["cost"].sum() <= 7.0
+
+
+def test_the_first_candidates_are_far_in_what_describes_them(tmp_path: Path) -> None:
+    """Neither a material's name nor metadata, numbers too by then, move them."""
+    alone = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"high": 1})
+    named = dataclasses.replace(alone, material="id", metadata=mf.Groups("lab"))
+    labels = list("abcdefghijkl")
+    pool = pd.DataFrame({"x": [i / 11 for i in range(12)], "id": labels, "lab": labels[::-1]}, index=labels)
+    asked = [
+        mf.Campaign.create(tmp_path / f"{i}.db", schema, recipe=RECIPE, pool=pool).ask(3).index.tolist()
+        for i, schema in enumerate((alone, named))
+    ]
+    assert asked[0] == asked[1]
+    assert {"a", "l"} < set(asked[0])
 
 
 def test_a_replay_says_how_prices_by_row_are_given() -> None:

@@ -33,6 +33,8 @@ CASES = {
     "SparseGP few": mf.SparseGP(inducing=12),
     "SparseGP input noise": mf.SparseGP(inducing=20, noise="input"),
     "AtomSet": mf.AtomSet(hidden=(32, 32), steps=150),
+    "AtomSet learned": mf.AtomSet(pooling="learned", hidden=(32, 32), steps=150),
+    "AtomSet of members": mf.AtomSet(hidden=(32, 32), steps=150),
     "GatedTransfer": mf.GatedTransfer(starts=2, steps=150),
     "GatedTransfer of one": mf.GatedTransfer(k=1, hidden=(16,), noise="input", steps=150),
     "Ensemble": mf.Ensemble(members=3, hidden=(32, 32), steps=150),
@@ -63,6 +65,8 @@ CASES = {
     "Mixture local": mf.Mixture([mf.GP(), mf.TargetOnly(mf.GP())]),
     "Hurdle": mf.Hurdle(mf.GP()),
     "Imputed": mf.Imputed(mf.Forest(trees=20)),
+    "Transformed": mf.Transformed(mf.Difference([mf.GP()])),
+    "Transformed arcsinh": mf.Transformed(mf.Difference([mf.GP()]), transform="arcsinh"),
     "Scaling": mf.Scaling(mf.Difference([mf.GP()]), folds=4),
     "Conformal loo": mf.Conformal(mf.TargetOnly(mf.GP()), form="loo"),
     "Conformal cross": mf.Conformal(mf.Difference([mf.GP()]), folds=4),
@@ -82,6 +86,8 @@ POOLED = {name for name in CASES if name.startswith("GP")} | {
     "Forest best splits",
     "BNN",
     "AtomSet",
+    "AtomSet learned",
+    "AtomSet of members",
     "GatedTransfer",
     "GatedTransfer of one",
     "Ensemble",
@@ -101,6 +107,9 @@ UNBOUNDED = {"GP linear", "BayesianLinear"}
 DRAWN = {"BNN svi", "BNN nuts"}
 """Their answers are means over a few draws of the weights."""
 NEEDS_HELD_OUT = {"Conformal cross", "Conformal refit", "Conformal split", "Conformal loo", "Scaling"}
+PAIRED = ("GP", "GP ard", "SparseGP", "Forest", "Ensemble", "Ensemble set", "BNN", "BayesianLinear", "DeepKernelGP")
+PAIRED += ("Difference that turns", "Latent", "MultiTask", "Mixture local", "Conformal cross", "AtomSet of members")
+"""One of each kind, and the one that does."""
 EVERY = pytest.mark.parametrize("name", CASES)
 FITS_FEW = pytest.mark.parametrize("name", sorted(set(CASES) - NEEDS_HELD_OUT))
 
@@ -321,6 +330,17 @@ def test_a_source_named_but_absent(name: str, problem) -> None:
     assert np.isfinite(surrogate.predict(table, source="middle", level=0.5).to_numpy()).all()
     error = (surrogate.predict(table)["median"] - table["y"])[table["source"] == "trusted"].abs().mean()
     assert error < (0.5 if name in POOLED else 0.1)
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_sets_are_for_those_who_take_them(name: str, paired) -> None:
+    table, schema = paired()
+    data = schema.data(table)
+    assert data.sets
+    model, X = CASES[name].fit(data), grid(schema)
+    strange = X.clone()
+    strange[..., schema.views["numeric"].stop : -1] = 7.0
+    assert torch.equal(answers(model, strange), answers(model, X)) == (name != "AtomSet of members")
 
 
 @EVERY

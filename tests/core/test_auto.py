@@ -376,3 +376,32 @@ def test_settings_of_which_one_matters_are_weighed_by_their_relevance() -> None:
     relevant = scores["the target alone, each column by its relevance"]
     assert relevant < 0.8 * scores["the target alone"]
     assert surrogate.card["compared"][0]["crps"] <= relevant
+
+
+def _skewed(n: int, lowest: float = 0.0) -> pd.DataFrame:
+    """Values over decades."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, n)
+    return pd.DataFrame({"x": x, "y": lowest + np.exp(5 * x + 0.3 * rng.normal(size=n))})
+
+
+@pytest.mark.parametrize(
+    ("n", "lowest", "tried"), [(99, 0.0, False), (100, 0.0, True), (100, -2.0, False), (100, 1e4, False)]
+)
+def test_logarithms_are_tried_of_many_values_above_0_that_spread(n: int, lowest: float, tried: bool) -> None:
+    data = mf.Schema(mf.Columns("x"), value="y").data(_skewed(n, lowest))
+    names = list(suggest_candidates(data, mf.GP(), 1000, 0))
+    assert ("the target alone, of logarithms" in names) is tried
+
+
+def test_logarithms_win_where_errors_grow_with_the_value_and_are_not_mixed_with_their_twin() -> None:
+    schema = mf.Schema(mf.Columns("x"), value="y")
+    surrogate = mf.fit(_skewed(100), schema, mf.Auto(member=mf.GP()))
+    facts = surrogate.model.facts
+    assert next(row["candidate"] for row in facts["compared"]) == "the target alone, of logarithms"
+    assert not any("mixture" in row["candidate"] for row in facts["compared"])
+    assert "y: the logarithm, as asked for." in facts["why"]
+    said = surrogate.predict(pd.DataFrame({"x": [0.1, 0.9]}))
+    assert (said["lower"] > 0).all()
+    widths = said["upper"] - said["lower"]
+    assert widths.iloc[1] > 10 * widths.iloc[0]

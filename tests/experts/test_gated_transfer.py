@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 import mfmat as mf
 from mfmat.errors import FitError, UnknownNameError
-from mfmat.experts.gate_trunk import Gate, GateTrunk, find_gated
+from mfmat.experts.gate_trunk import PACE, Gate, GateTrunk, Layers, find_gated
 
 SMALL = mf.GatedTransfer(hidden=(), starts=2, steps=200)
 VIEWS = ("a.numeric", "b.numeric", "c.numeric", "d.numeric")
@@ -30,7 +30,7 @@ def draw(n: int, seed: int, wanted: str = "c.numeric") -> tuple[pd.DataFrame, mf
 def gate(logits: list[float], k: int) -> Gate:
     made = Gate(len(logits), k).double()
     with torch.no_grad():
-        made.logits.copy_(torch.tensor(logits))
+        made.free.copy_(torch.tensor(logits) / PACE)
     return made
 
 
@@ -49,15 +49,40 @@ def test_the_trunk_adds_the_views_up_by_their_weights() -> None:
     torch.testing.assert_close(trunk(z).detach(), g[0] * z[..., 0:2] + g[1] * z[..., 3:5])
 
 
+def test_the_head_sees_the_sum_beside_what_it_makes_of_it() -> None:
+    trunk = GateTrunk([slice(0, 2), slice(2, 4)], 2, (5,), 0.0).double()
+    z = torch.randn(3, 1, 4).double()
+    total = GateTrunk([slice(0, 2), slice(2, 4)], 2, (), 0.0).double()
+    total.gate.load_state_dict(trunk.gate.state_dict())
+    assert trunk.parts == [2, 5]
+    torch.testing.assert_close(trunk(z)[..., :2], total(z))
+    torch.testing.assert_close(trunk(z)[..., 2:], trunk.rho(total(z)))
+
+
+def test_units_of_a_layer_keep_their_proportions() -> None:
+    scaling = Layers({"a": slice(0, 2), "b": slice(2, 4)}, 5)
+    X = torch.randn(200, 5, generator=torch.Generator().manual_seed(0)).double() * torch.tensor([1.0, 0.01, 40, 20, 1])
+    scaling.measure(X)
+    z = scaling(X)
+    spread = z.std(dim=0)
+    torch.testing.assert_close(spread[:4].reshape(2, 2).square().mean(1), torch.ones(2).double())
+    torch.testing.assert_close(spread[0] / spread[1], X[:, 0].std() / X[:, 1].std())
+    torch.testing.assert_close(z[:, 4], torch.zeros(200).double())
+    surrogate = mf.GatedTransfer(starts=1, steps=5)
+    table = pd.DataFrame({"x": range(20), "y": range(20)})
+    layer = surrogate.fit(mf.Schema(mf.Columns("x", name="a.hidden"), value="y").data(table))
+    assert not isinstance(layer.network.inputs, Layers), "a view that only contains the word"
+
+
 def test_no_gradient_through_a_gate_with_k_1() -> None:
     values = torch.tensor([3.0, 1.0, 2.0]).double()
     two = gate([0.1, 0.2, 0.3], 2)
     (two() @ values).backward()
-    assert (two.logits.grad != 0).tolist() == [False, True, True]
+    assert (two.free.grad != 0).tolist() == [False, True, True]
     # With one weight above 0 the slope is 0 whatever the loss: nothing may wait for it to choose.
     one = gate([0.1, 0.2, 0.3], 1)
-    assert not one.logits.requires_grad
-    forced = one.logits.requires_grad_()
+    assert not one.free.requires_grad
+    forced = one.free.requires_grad_()
     (one() @ values).backward()
     assert forced.grad.tolist() == [0.0, 0.0, 0.0]
 

@@ -12,7 +12,7 @@ import mfmat as mf
 from mfmat.data import Data
 from mfmat.errors import UnknownNameError
 from mfmat.kernel_families import FAMILIES
-from mfmat.kernels import ViewKernel
+from mfmat.kernels import ViewKernel, prefer
 from mfmat.values import Value
 
 VIEWS = {"a": slice(0, 2), "b": slice(2, 5)}
@@ -113,6 +113,15 @@ def test_the_joint_term_is_of_the_views_with_a_lengthscale() -> None:
 
 def test_a_view_that_is_not_named_is_the_default() -> None:
     assert ViewKernel(VIEWS, 5, {"b": "linear"}).families == [FAMILIES["matern52"], FAMILIES["linear"]]
+
+
+def test_what_suits_a_view_holds_unless_the_view_is_named() -> None:
+    facts = {"views": {"a": [0, 3], "b": [3, 5]}, "kernels": {"b": "tanimoto", "gone": "linear"}}
+    assert prefer("matern52", facts) == {"a": "matern52", "b": "tanimoto"}
+    assert prefer({"a": "rq"}, facts) == {"a": "rq", "b": "tanimoto"}
+    assert prefer({"b": "rbf"}, facts) == {"b": "rbf"}
+    # What was saved before views could say so.
+    assert prefer({"a": "rq"}, {"views": facts["views"]}) == {"a": "rq"}
 
 
 def test_a_family_for_an_unknown_view_is_refused_with_the_known_ones() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +53,32 @@ def test_fractions_of_a_compound_by_hand() -> None:
     names = Composition("f").views["f.fractions"]
     row = dict(zip(names, encode("Fe2O3", blocks="fractions")[0], strict=True))
     assert row == dict.fromkeys(names, 0.0) | {"fraction Fe": 0.4, "fraction O": 0.6}
+
+
+def test_descriptors_of_a_compound_by_hand() -> None:
+    featurizer = Composition("f", blocks="descriptors")
+    row = dict(zip(featurizer.features, encode("Fe2O3", blocks="descriptors")[0], strict=True))
+    assert len(row) == 290
+    fe, o = 55.845, 15.999
+    ave = 0.4 * fe + 0.6 * o
+    assert row["ave:atomic_weight"] == pytest.approx(ave)
+    assert row["sum:atomic_weight"] == pytest.approx(2 * fe + 3 * o)
+    assert row["var:atomic_weight"] == pytest.approx(0.4 * (fe - ave) ** 2 + 0.6 * (o - ave) ** 2)
+    assert (row["max:atomic_weight"], row["min:atomic_weight"]) == (fe, o)
+
+
+@given(st.lists(recipes, min_size=1, max_size=5))
+def test_descriptors_are_those_of_a_weighted_sample(chosen: list[dict[str, int]]) -> None:
+    table = load_elements("xenonpy")
+    X = encode(*map(spell, chosen), blocks="descriptors")
+    for row, recipe in zip(X, chosen, strict=True):
+        divisor = math.gcd(*recipe.values())
+        atoms = [table.symbols.index(symbol) for symbol, n in recipe.items() for _ in range(n // divisor)]
+        sample = table.matrix[atoms]
+        expected = [sample.mean(0), sample.sum(0), sample.var(0), sample.max(0), sample.min(0)]
+        scale = np.maximum(np.abs(sample).max(0), 1e-6)
+        for found, wanted, power in zip(np.split(row, 5), expected, (1, 1, 2, 1, 1), strict=True):
+            np.testing.assert_allclose(found / scale**power, wanted / scale**power, rtol=1e-9, atol=1e-12 * len(atoms))
 
 
 @given(st.lists(recipes, min_size=1, max_size=5))

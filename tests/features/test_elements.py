@@ -10,6 +10,7 @@ import mfmat.features.elements as module
 from mfmat.features.elements import load_elements, read_sources
 
 TABLE = load_elements()
+XENONPY = load_elements("xenonpy")
 PRESET = (
     "Number MendeleevNumber AtomicWeight MeltingT Column Row CovalentRadius Electronegativity "
     "NsValence NpValence NdValence NfValence NValence NsUnfilled NpUnfilled NdUnfilled NfUnfilled NUnfilled "
@@ -73,3 +74,30 @@ def test_a_gap_of_a_whole_group_is_the_median() -> None:
 )  # fmt: skip
 def test_values_that_one_knows(name: str, symbol: str, value: float) -> None:
     assert TABLE.column(name)[TABLE.symbols.index(symbol)] == pytest.approx(value)
+
+
+def test_the_58_properties_of_xenonpy() -> None:
+    assert XENONPY.symbols == TABLE.symbols
+    assert len(set(XENONPY.properties)) == 58
+    assert np.isfinite(XENONPY.matrix).all()
+    assert (np.ptp(XENONPY.matrix, axis=0) > 0).all()
+    assert 0 < XENONPY.imputed.mean() < 0.06
+    sources = read_sources("xenonpy")
+    assert tuple(sources.index) == XENONPY.properties
+    assert (sources[["unit", "meaning", "source"]] != "").all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "factor"),
+    [("atomic_number", "Number", 1), ("period", "Row", 1), ("atomic_weight", "AtomicWeight", 1),
+     ("num_unfilled", "NUnfilled", 1), ("gs_energy", "GSenergy_pa", 1), ("gs_volume_per", "GSvolume_pa", 1),
+     ("covalent_radius_pyykko", "SingleBondRadius", 1), ("vdw_radius_alvarez", "VdWRadius", 1),
+     ("molar_volume", "MolarVolume", 1), ("c6_gb", "C6", 1), ("first_ion_en", "FirstIonizationEnergy", 1),
+     ("covalent_radius_slater", "AtomicRadius", 100), ("evaporation_heat", "HeatVaporization", 1),
+     ("heat_capacity_molar", "HeatCapacityMolar", 1), ("melting_point", "MeltingT", 1)],
+)  # fmt: skip
+def test_what_both_tables_have_agrees(theirs: str, ours: str, factor: float) -> None:
+    given = ~(XENONPY.imputed[:, XENONPY.properties.index(theirs)] | TABLE.imputed[:, TABLE.properties.index(ours)])
+    close = np.isclose(XENONPY.column(theirs)[given], factor * TABLE.column(ours)[given], rtol=0.02)
+    assert given.sum() > 70
+    assert close.mean() > 0.85

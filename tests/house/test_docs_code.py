@@ -30,6 +30,7 @@ PAGES = [
     "docs/objectives.md",
     "docs/limits.md",
     "docs/crystals.md",
+    "docs/molecules.md",
     "docs/calibration.md",
     "docs/backtest.md",
     "docs/campaigns.md",

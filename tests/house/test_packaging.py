@@ -46,7 +46,12 @@ def test_pins_are_versions_that_any_index_knows() -> None:
 
 
 def test_the_embedded_files_are_in_the_package() -> None:
-    for name in ("features/elements.csv", "features/element_properties.csv", "datasets/semiconductor_gaps.csv"):
+    for name in (
+        "features/elements.csv",
+        "features/element_properties.csv",
+        "features/xenonpy_elements.csv",
+        "datasets/semiconductor_gaps.csv",
+    ):
         assert resources.files("mfmat").joinpath(name).is_file()
 
 

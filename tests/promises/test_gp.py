@@ -36,7 +36,7 @@ def from_prior(model: GPModel, data: Data, seed: int) -> torch.Tensor:
     kernel.measure(x)
     with torch.no_grad():
         draw(kernel.log_length, 0.3, 0.8)
-        draw(kernel.log_weight, float(np.log(0.5 / kernel.terms)), 1.0)
+        draw(kernel.log_weight, *kernel.priors["log_weight"])
         draw(kernel.log_shape, 0.0, 1.0)
         draw(model.log_noise, -3.0, 1.5)
         noise = NOISE_FLOOR + model.log_noise.exp()

@@ -76,6 +76,19 @@ def test_predictions_equal_the_api(page: Path, read: Callable, job: Any) -> None
         assert set(filter(None, text.split(", "))) == seen.get(formula, set())
 
 
+def test_weights_of_the_views_equal_the_api(tmp_path: Path, read: Callable) -> None:
+    table = small()[0].assign(z=np.cos(np.arange(12.0)))
+    schema = mf.Schema([mf.Columns("x", name="a"), mf.Columns("z", name="b")], value="y")
+    surrogate = mf.fit(table, schema, mf.GP())
+    said = read(mf.report(surrogate, tmp_path / "page.html"))
+    expected = surrogate.weights()
+    assert [text for text, _ in said.column("weights-table", "view")] == expected["view"].tolist()
+    for title, name in {"weight": "weight", "standard deviation": "std", "upper": "upper"}.items():
+        assert [value for _, value in said.column("weights-table", title)] == expected[name].tolist()
+    plain = mf.fit(*small(), mf.GP())
+    assert "The weights of the views" not in read(mf.report(plain, tmp_path / "plain.html")).text
+
+
 def test_sources_equal_the_card(page: Path, read: Callable, job: Any) -> None:
     said, card = read(page), job.surrogate.card
     assert [value for _, value in said.column("sources-table", "values")] == list(card["provenance"]["rows"].values())

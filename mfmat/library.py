@@ -1,0 +1,341 @@
+"""Library: a folder or a URL of surrogates that can be asked what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mfmat.cache_folder import cache
+from mfmat.entry_facts import Facts, gather_facts
+from mfmat.errors import MfmatError, MfmatWarning, SavedFileError, SchemaError, UnknownNameError, nearest, warn
+from mfmat.packing import pack, read_packed, unpack
+from mfmat.progress import track
+from mfmat.shelf import Shelf
+from mfmat.surrogate import Surrogate
+
+INDEX, ENTRIES, ENDING = "index.jsonl", "entries", ".zip"
+FACTS = "facts.json"
+"""In every entry, so that the index can be written anew."""
+
+
+class LibraryWarning(MfmatWarning):
+    """Lines of an index that cannot be read; all others serve."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the index.
+
+    Attributes:
+        name: of the entry.
+        sha256: of its file.
+        size: of its file, in bytes.
+        facts: what is known about it.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    facts: Facts
+
+    @property
+    def file(self) -> str:
+        """Where it stands in the library."""
+        return f"{ENTRIES}/{self.name}{ENDING}"
+
+    def line(self) -> bytes:
+        """As it stands in the index."""
+        return json.dumps(asdict(self), allow_nan=False).encode()
+
+
+class Library:
+    """Surrogates in a folder or behind a URL, each in one file with its SHA-256, and an index of what is known of them.
+
+    In a folder several processes may add at once, and a killed one leaves nothing half done. What is cut short or
+    altered is refused by name, and the rest still serves. From a URL an entry is fetched once and kept (MFMAT_CACHE).
+    No file holds a pickle.
+
+    Args:
+        path: a folder, made by the first `add`; or a URL that fsspec reads: `https://` (extra `remote`), `s3://` and
+            its like with their packages.
+        options: of the file system behind the URL, such as `anon=True`.
+
+    Yamada et al. 2019 (XenonPy.MDL), doi:10.1021/acscentsci.9b00804.
+
+    >>> import tempfile
+    >>> import pandas as pd, mfmat as mf
+    >>> table = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "y": [0.1, 0.9, 2.1, 2.9]})
+    >>> line = mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.GP())
+    >>> library = Library(tempfile.mkdtemp())
+    >>> library.add(line, property="a line", licence="CC0-1.0")
+    'a-line'
+    >>> library.query("rows > 3")[["property", "learner", "licence"]].values.tolist()
+    [['a line', 'gp', 'CC0-1.0']]
+    >>> library.get("a-line").predict(table)["median"].equals(line.predict(table)["median"])
+    True
+    """
+
+    def __init__(self, path: str | Path, **options: Any) -> None:
+        self.shelf = Shelf(str(path), tuple(sorted(options.items())))
+        self._known: tuple[Any, dict[str, Entry]] | None = None
+
+    def __repr__(self) -> str:
+        return f"Library({self.shelf.root!r})"
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """Every entry by name, in the order in which they came; read again only where the index has changed.
+
+        Warns:
+            LibraryWarning: lines that cannot be read.
+        """
+        stamp = self.shelf.stamp(INDEX) if self.shelf.has(INDEX) else ()
+        if self._known is None or stamp is None or self._known[0] != stamp:
+            entries, lost = self._parse()
+            if lost:
+                warn(
+                    LibraryWarning,
+                    f"{INDEX} of {self.shelf.root} with {len(lost)} unreadable lines (the first is line {lost[0]})",
+                    expected="one JSON object a line",
+                    fix="library.verify(mend=True); all other entries serve",
+                )
+            self._known = stamp, entries
+        return self._known[1]
+
+    def add(self, surrogate: Surrogate, name: str | None = None, **facts: Any) -> str:
+        """Put a surrogate in, and return its name.
+
+        Args:
+            surrogate: what is kept.
+            name: letters, digits and `._+-`; left out, made of the property, with a number where that is taken.
+            facts: what else can be asked for, such as `property="band gap", licence="CC-BY-4.0"`.
+
+        Raises:
+            SchemaError: a name that is taken or has other characters; a fact that the card tells itself, or that is no
+                text, number, truth value or None.
+            SavedFileError: a library that can only be read.
+        """
+        known = gather_facts(surrogate, facts)
+        content = pack(surrogate, {FACTS: json.dumps(known, allow_nan=False).encode()})
+        with self.shelf.turn():
+            taken = self.entries
+            name = _free(known["property"], taken) if name is None else _checked(name, taken)
+            self._put(Entry(name, _digest(content), len(content), known), content)
+        return name
+
+    def get(self, name: str) -> Surrogate:
+        """The surrogate of that name, with predictions equal to those saved with it.
+
+        Raises:
+            UnknownNameError: there is none.
+            SavedFileError: its file is missing, cut short or altered, or from a newer version.
+        """
+        return unpack(self.content(name))
+
+    def query(self, condition: str = "") -> pd.DataFrame:
+        """What is known of the entries that meet a condition, one a row; of all without one.
+
+        Args:
+            condition: in the language of `pandas.DataFrame.query`, over the facts:
+                `"property == 'refractive index' and mae < 0.3"`. A fact that an entry lacks is NaN and meets nothing.
+
+        Raises:
+            SchemaError: a condition that cannot be read, or asks for a fact that no entry has.
+        """
+        entries = self.entries
+        if not condition.strip():
+            return _frame(entries)
+        # Of many entries with many facts, only those that are asked for become columns.
+        columns = {word: [entry.facts.get(word, math.nan) for entry in entries.values()] for word in _words(condition)}
+        known = {word: facts for word, facts in columns.items() if any(word in e.facts for e in entries.values())}
+        try:
+            frame = pd.DataFrame(known, index=pd.Index(list(entries), name="name"))
+            met = frame.query(condition, engine="python", local_dict={}, global_dict={})
+        except Exception as error:
+            # Whatever the parser, the names or the comparison stumbled over.
+            raise SchemaError(
+                f"the condition {condition!r} ({error})",
+                expected=f"one over the facts {', '.join(map(str, _frame(entries).columns))}",
+                fix="\"property == 'band gap' and mae < 0.5\"",
+            ) from error
+        return _frame({name: entries[name] for name in met.index})
+
+    def verify(self, *, mend: bool = False) -> pd.DataFrame:
+        """Read every file and compare it with the index; one row an entry, `ok` and `why` not.
+
+        Files that no line names, and lines that cannot be read, are rows of their own.
+
+        Args:
+            mend: write a line for each whole file that has none, as a killed process or an altered index leaves them,
+                and leave out lines that cannot be read.
+        """
+        entries, lost = self._parse()
+        rows = [(entry.name, self._judge(entry)) for entry in track(entries.values(), "verifying", len(entries))]
+        rows += [(f"{INDEX} line {number}", "cannot be read") for number in lost]
+        files = {entry.file for entry in entries.values()}
+        for file in self.shelf.names(ENTRIES):
+            if file.endswith(ENDING) and file not in files:
+                rows.append((file, self._mend(file) if mend else "in no line of the index: verify(mend=True)"))
+        if mend and lost:
+            self._rewrite()
+        found = pd.DataFrame(rows, columns=["name", "why"]).set_index("name")
+        return found.assign(ok=found["why"] == "")[["ok", "why"]]
+
+    def pull(self, condition: str = "", *, into: str | Path | Library) -> Library:
+        """Copy the entries that meet a condition into another library, and return it; those that it has are left.
+
+        Raises:
+            SchemaError: an entry of the same name and another content is there.
+            SavedFileError: a file that is cut short or altered; what came before it is there.
+        """
+        other = into if isinstance(into, Library) else Library(into)
+        names = self.query(condition).index
+        for name in track(names, f"copying {len(names)} entries"):
+            other._take(self.entries[name], self.content(name))
+        return other
+
+    def publish(self, url: str | Path, condition: str = "", **options: Any) -> Library:
+        """Copy the entries that meet a condition to a folder or store, from where others pull; see `pull`."""
+        return self.pull(condition, into=Library(url, **options))
+
+    def content(self, name: str) -> bytes:
+        """The file of an entry, checked.
+
+        Raises:
+            UnknownNameError: there is none.
+            SavedFileError: it is missing, cut short or altered.
+        """
+        if name not in self.entries:
+            raise UnknownNameError(
+                f"entry {name!r}",
+                expected=f"one of the {len(self)} entries of {self.shelf.root}",
+                fix=nearest(name, self.entries) + "library.query() lists them",
+            )
+        entry = self.entries[name]
+        kept = cache() / "libraries" / entry.sha256
+        if self.shelf.folder is None and kept.is_file() and _digest(content := kept.read_bytes()) == entry.sha256:
+            return content
+        content = self.shelf.read(entry.file)
+        if _digest(content) != entry.sha256:
+            raise SavedFileError(
+                f"{entry.file} of {self.shelf.root} ({len(content)} of {entry.size} bytes), whose SHA-256 is another",
+                expected="the file as it was added",
+                fix="copy it again: it was cut short or altered; the other entries serve",
+            )
+        if self.shelf.folder is None:
+            Shelf(str(kept.parent)).write(kept.name, content)
+        return content
+
+    def _take(self, entry: Entry, content: bytes) -> None:
+        with self.shelf.turn():
+            there = self.entries.get(entry.name)
+            if there is None:
+                self._put(entry, content)
+            elif there.sha256 != entry.sha256:
+                raise SchemaError(
+                    f"the entry {entry.name!r}, of which {self.shelf.root} has another",
+                    expected="one content a name",
+                    fix="pull into an empty folder, or add it under another name",
+                )
+
+    def _put(self, entry: Entry, content: bytes) -> None:
+        # The file first: a process killed between the two leaves a file that `verify` finds.
+        self.shelf.write(entry.file, content)
+        self.shelf.append(INDEX, entry.line())
+
+    def _rewrite(self) -> None:
+        with self.shelf.turn():
+            self.shelf.write(INDEX, b"".join(entry.line() + b"\n" for entry in self._parse()[0].values()))
+
+    def _judge(self, entry: Entry) -> str:
+        try:
+            packed = read_packed(self.content(entry.name), FACTS)
+        except MfmatError as error:
+            return str(error)
+        return "" if json.loads(packed) == entry.facts else "its line in the index was altered"
+
+    def _mend(self, file: str) -> str:
+        name = file.removeprefix(f"{ENTRIES}/").removesuffix(ENDING)
+        content = self.shelf.read(file)
+        try:
+            facts = json.loads(read_packed(content, FACTS))
+            unpack(content)
+        except MfmatError as error:
+            return str(error)
+        with self.shelf.turn():
+            self._put(Entry(name, _digest(content), len(content), facts), content)
+        return ""
+
+    def _parse(self) -> tuple[dict[str, Entry], list[int]]:
+        """The entries of the index by name, the latest line of each; and the numbers of lines that cannot be read."""
+        lines = self.shelf.read(INDEX).split(b"\n") if self.shelf.has(INDEX) else []
+        numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip()]
+        try:
+            # All at once is several times as fast as line by line.
+            read = zip(
+                (i for i, _ in numbered), json.loads(b"[" + b",".join(line for _, line in numbered) + b"]"), strict=True
+            )
+            return _entries(read), []
+        except (ValueError, KeyError, TypeError):
+            return _one_by_one(numbered)
+
+
+def _frame(entries: Mapping[str, Entry]) -> pd.DataFrame:
+    return pd.DataFrame([entry.facts for entry in entries.values()], index=pd.Index(list(entries), name="name"))
+
+
+def _words(condition: str) -> list[str]:
+    """What could be the name of a fact: words, and whatever stands between backticks."""
+    return list(dict.fromkeys(quoted or word for quoted, word in re.findall(r"`([^`]+)`|([^\W\d]\w*)", condition)))
+
+
+def _entries(read: Iterable[tuple[int, dict[str, Any]]]) -> dict[str, Entry]:
+    return {line["name"]: Entry(**line) for _, line in read}
+
+
+def _one_by_one(numbered: Iterable[tuple[int, bytes]]) -> tuple[dict[str, Entry], list[int]]:
+    found: dict[str, Entry] = {}
+    lost = []
+    for i, line in numbered:
+        try:
+            found |= _entries([(i, json.loads(line))])
+        except (ValueError, KeyError, TypeError):
+            lost.append(i)
+    return found, lost
+
+
+def _free(wanted: str, taken: dict[str, Entry]) -> str:
+    """A name of allowed characters that nothing has."""
+    base = re.sub(r"[^\w.+]+", "-", wanted).strip("-.") or "entry"
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base}-{number}", number + 1
+    return name
+
+
+def _checked(name: str, taken: dict[str, Entry]) -> str:
+    if not re.fullmatch(r"[\w+][\w.+-]*", name):
+        raise SchemaError(
+            f"the name {name!r}", expected="letters, digits and ._+-, beginning with none of .-", fix="leave it out"
+        )
+    if name in taken:
+        raise SchemaError(f"the name {name!r}, which is taken", expected="a free name", fix="leave it out, or another")
+    return name
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

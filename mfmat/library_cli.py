@@ -1,0 +1,114 @@
+"""One verb per call of a library: add, query, get, verify, pull."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mfmat.shell import Out, Saved, write_table
+
+app = typer.Typer(
+    help="Fitted models in a folder or behind a URL, with what is known of each.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Root = Annotated[str, typer.Argument(help="A folder, or a URL such as https://host/models.")]
+Condition = Annotated[str, typer.Argument(help="Over the facts; all entries unless given.")]
+
+
+@app.command()
+def add(
+    library: Root,
+    surrogate: Saved,
+    name: Annotated[str | None, typer.Option(help="Of the entry; made of the property unless given.")] = None,
+    fact: Annotated[list[str] | None, typer.Option(help="NAME=VALUE to ask for later (repeat).")] = None,
+) -> None:
+    """Put a saved surrogate in.
+
+    Example: `mfmat library add models gap.mfmat --fact "property=band gap" --fact licence=CC-BY-4.0`
+    """
+    from mfmat.library import Library
+    from mfmat.surrogate import load
+
+    typer.echo(f"added {Library(library).add(load(surrogate), name, **_read_facts(fact or []))}")
+
+
+@app.command()
+def query(library: Root, condition: Condition = "", out: Out = None) -> None:
+    """What is known of the entries that meet a condition, as CSV.
+
+    Example: `mfmat library query models "property == 'band gap' and mae < 0.5"`
+    """
+    from mfmat.library import Library
+
+    write_table(Library(library).query(condition).reset_index(), out)
+
+
+@app.command()
+def get(
+    library: Root,
+    name: Annotated[str, typer.Argument(help="Of the entry.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the surrogate is saved.")],
+) -> None:
+    """Save one entry as a surrogate that `mfmat predict` takes.
+
+    Example: `mfmat library get models band-gap -o gap.mfmat`
+    """
+    from mfmat.library import Library
+
+    Library(library).get(name).save(out)
+    typer.echo(f"saved {out}")
+
+
+@app.command()
+def verify(
+    library: Root,
+    mend: Annotated[bool, typer.Option(help="Write the index anew where files and lines differ.")] = False,
+    out: Out = None,
+) -> None:
+    """Read every file and compare it with the index; exit code 1 where something is wrong.
+
+    Example: `mfmat library verify models`
+    """
+    from mfmat.library import Library
+
+    found = Library(library).verify(mend=mend)
+    write_table(found.reset_index(), out)
+    if not found["ok"].all():
+        raise typer.Exit(1)
+
+
+@app.command()
+def pull(
+    library: Root,
+    into: Annotated[str, typer.Argument(help="A folder, or a store that can be written to.")],
+    condition: Condition = "",
+) -> None:
+    """Copy the entries that meet a condition into another library.
+
+    Example: `mfmat library pull https://host/models models "property == 'band gap'"`
+    """
+    from mfmat.library import Library
+
+    other = Library(library).pull(condition, into=into)
+    typer.echo(f"{into} has {len(other)} entries")
+
+
+def _read_facts(texts: list[str]) -> dict[str, Any]:
+    """Facts of NAME=VALUE: numbers and truth values as JSON has them, all else as text."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"--fact {text}: expected NAME=VALUE, as in --fact licence=CC-BY-4.0")
+        try:
+            plain = json.loads(value)
+        except json.JSONDecodeError:
+            plain = value
+        found[name] = value if isinstance(plain, dict | list) else plain
+    return found
