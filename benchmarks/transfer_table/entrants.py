@@ -61,11 +61,13 @@ class Recipe:
         inputs: featurizers of the table's columns.
         validation: whether the validation rows are learned from, too; a recipe that chooses by cross-validation inside
             its rows has no other use for them.
+        weighed: whether the weights of its views are told; their posterior takes longer than many a fit.
     """
 
     learner: Learner | Peer
     inputs: tuple[Featurizer, ...]
     validation: bool = False
+    weighed: bool = False
 
     def config(self) -> dict[str, Any]:
         """Learner, inputs, rows."""
@@ -88,7 +90,8 @@ class Recipe:
             answer(model, X)
         times.append(time.perf_counter())
         encode_s, fit_s, answer_s = (b - a for a, b in pairwise(times))
-        return Said(posterior, fit_s, encode_s, answer_s, {"rows_learned": len(data), **describe(model)})
+        facts = {"rows_learned": len(data)}
+        return Said(posterior, fit_s, encode_s, answer_s, facts | describe(model, self.weighed))
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,11 @@ class Best:
         return replace(said, fit_s=said.fit_s + spent, encode_s=encoded, facts=facts)
 
 
-def describe(model: Any) -> dict[str, Any]:
+def describe(model: Any, weighed: bool) -> dict[str, Any]:
     """The weights of the views of a process with their posterior, or of an expert's gate; the reasons of a choice."""
     facts = getattr(model, "facts", {})
     found: dict[str, Any] = {"why": facts["why"]} if "why" in facts else {}
-    alone = model.weighings().get("") if isinstance(model, FittedModel) else None
+    alone = model.weighings().get("") if weighed and isinstance(model, FittedModel) else None
     if alone is not None:
         found["weights"] = dict(zip(alone.names, alone.share.tolist(), strict=True))
         if len(alone.draws):
