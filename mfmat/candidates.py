@@ -21,6 +21,10 @@ MANY = 4000
 """Rows of the target from which a deep kernel takes longer than it gains."""
 SMOOTH = 2000
 """Values up to which an exact process says more than networks: of 1,600 energies it did, of 5,600 gaps not."""
+VIEWS = 5
+"""Views from which an exact process, with a weight for each, says more up to as many values than networks over all
+columns: of 826 Poisson ratios over 24 views it errs by 0.0180, an ensemble by 0.0300, a deep kernel by 0.0192 in seven
+times the seconds."""
 SHARED = 300
 """Rows of all sources up to which one process over all of them is fitted in seconds."""
 SINGLY = 200
@@ -49,6 +53,7 @@ class Sizes:
              where values lie below a limit, and so may be that or above.
         limited: whether of some of the target's rows only a limit is known.
         skewed: whether all values of all sources are above 0, and their logarithm bends the target's (`find_bend`).
+        views: how many there are.
     """
 
     cheap: dict[str, int]
@@ -59,6 +64,7 @@ class Sizes:
     floored: bool
     limited: bool
     skewed: bool
+    views: int
 
 
 def measure(data: Data) -> Sizes:
@@ -77,7 +83,7 @@ def measure(data: Data) -> Sizes:
     above = rows - int((y == lowest).sum()) if floored else rows
     values = torch.ones_like(bounded) if not data.classes else ~torch.isin(data.fidelity, torch.tensor([*data.classes]))
     skewed = not (labels or floored) and bool((data.Y[values] > 0).all()) and find_bend(Logarithm(), y) >= BENT
-    return Sizes(cheap, rows, above, labels, narrow, floored, limited, skewed)
+    return Sizes(cheap, rows, above, labels, narrow, floored, limited, skewed, len(data.views))
 
 
 def suggest_candidates(data: Data, member: Learner | None, limit: int, seed: int) -> dict[str, Learner]:
@@ -155,7 +161,8 @@ def _earnest(sizes: Sizes, process: GP = GP()) -> Learner:  # noqa: B008 (a froz
 
 def _alone(sizes: Sizes) -> Learner:
     """For the target's rows alone: in earnest where there is nothing else, else as a safeguard."""
-    if sizes.target <= EXACT or sizes.labels or (sizes.floored and not sizes.cheap):
+    smooth = not sizes.cheap and sizes.views >= VIEWS and sizes.target <= SMOOTH
+    if sizes.target <= EXACT or smooth or sizes.labels or (sizes.floored and not sizes.cheap):
         return _earnest(sizes)
     if sizes.cheap:
         return _floored(_able(Forest(), sizes.limited), sizes)

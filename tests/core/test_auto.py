@@ -405,3 +405,15 @@ def test_logarithms_win_where_errors_grow_with_the_value_and_are_not_mixed_with_
     assert (said["lower"] > 0).all()
     widths = said["upper"] - said["lower"]
     assert widths.iloc[1] > 10 * widths.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("n", "views", "kind"), [(1100, 5, "gp"), (1100, 4, "deep_kernel"), (1000, 4, "gp"), (2100, 5, "deep_kernel")]
+)
+def test_of_many_views_a_process_is_tried_up_to_more_values(n: int, views: int, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"x{i}" for i in range(views)]
+    table = pd.DataFrame(rng.normal(size=(n, views)), columns=names).assign(y=rng.normal(size=n))
+    data = mf.Schema([mf.Columns(name, name=name) for name in names], value="y").data(table)
+    (candidate,) = suggest_candidates(data, None, 3000, 0).values()
+    assert candidate.member.members[0].kind == kind
