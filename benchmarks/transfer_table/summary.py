@@ -34,14 +34,15 @@ SAYS = (
     "two sides). MAE is that of the median, coverage and width are of 90% intervals. Pooled coverage is over all test "
     "rows of the splits, and holds where it lies in the band that 99% of right models would (binomial), widened by "
     "0.01; parts of different splits overlap, so the band is narrower than it should be. Recipes learn from the "
-    "training part alone, but `Auto` from the validation part, too, as it chooses by folds of its own; networks end at the epoch that is best on the validation part, a pair is "
-    "chosen there, and networks are as uncertain as they were wrong there. Seconds are those to learn, crystals' "
-    "features (`encode s`, next to nothing once they are remembered) apart. Published: MAE of an independent "
-    "replication of a single-task CGCNN and of the mixture of 18, and of MoMa. Leak: share of rows whose formula is in "
-    "a table of an akin source, see Transfer leak. Weights of the sources are shares of a process's prior variance (or "
-    "those of the gate), ± their spread over splits and, of a process, the posterior standard deviation within one; "
-    "rank correlation is the mean between two splits, and of the means with the gate's. Threads: "
-    "{threads}; with one, the machine did other work, too, and seconds are upper bounds."
+    "training part alone, but `Auto` from the validation part, too, as it chooses by folds of its own; networks end "
+    "at the epoch that is best on the validation part, a pair is chosen there, and networks are as uncertain as they "
+    "were wrong there. Seconds are those to learn, crystals' features (`encode s`, next to nothing once they are "
+    "remembered) apart. Published: MAE of an independent replication of a single-task CGCNN and of the mixture of 18, "
+    "and of MoMa. Leak: share of rows whose formula is in a table of an akin source, see Transfer leak. Weights of "
+    "the sources are shares of a process's prior variance (or those of the gate), ± their spread over splits and, of "
+    "a process, the posterior standard deviation within one; rank correlation is the mean between two splits, and of "
+    "the means with the gate's. Threads: {threads}; with one, the machine did other work, too, and seconds are upper "
+    "bounds."
 )
 
 
