@@ -253,9 +253,12 @@ class Library:
                 )
 
     def _put(self, entry: Entry, content: bytes) -> None:
+        known = self.entries
         # The file first: a process killed between the two leaves a file that `verify` finds.
         self.shelf.write(entry.file, content)
         self.shelf.append(INDEX, entry.line())
+        # Nobody else writes now, so that the thousandth entry need not read the thousand lines before it.
+        self._known = self.shelf.stamp(INDEX), known | {entry.name: entry}
 
     def _rewrite(self) -> None:
         with self.shelf.turn():

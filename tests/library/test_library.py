@@ -262,6 +262,15 @@ def test_the_index_is_read_again_only_where_it_changed(library: Library, monkeyp
     assert len(library.query("order == 1")) == 1
 
 
+def test_the_index_is_not_read_again_for_what_was_added_here(
+    library: Library, surrogate: mf.Surrogate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.query()
+    monkeypatch.setattr(json, "loads", lambda *_: pytest.fail("read again"))
+    added = [library.add(surrogate, property="gap") for _ in range(3)]
+    assert list(library.query().index) == [*NAMES, *added]
+
+
 def test_an_empty_folder_is_an_empty_library(tmp_path: Path) -> None:
     library = Library(tmp_path / "none")
     assert len(library) == 0
