@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data, find_distinct
-from mfmat.descent import ENOUGH, descend, few_threads
+from mfmat.descent import descend, few_threads
 from mfmat.experts.input_noise import InputNoise
 from mfmat.experts.limits import RowProcess
 from mfmat.experts.view_posterior import doubt, share_out
@@ -128,7 +128,7 @@ class GPModel(RowProcess):
 
     def learn(self, rows: Tensor, steps: int, trend: Tensor | None = None) -> None:
         """Maximise marginal likelihood times prior on these rows, any trend integrated out."""
-        descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps, ENOUGH)
+        descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps)
         self._rows = None
         if self.field is None:
             return
@@ -136,7 +136,7 @@ class GPModel(RowProcess):
             errors, doubts = self._left_out(rows, trend)
             learned = torch.where(self.known[rows], 0.0, self._noise_of(rows) - self.extra[rows]).detach()
             self.field.learn(self.train_X[rows, :-1], errors, doubts, learned)
-            descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps, ENOUGH)
+            descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps)
 
     def covariance_of_rows(self) -> Covariance:
         """See `RowProcess.covariance_of_rows`."""
