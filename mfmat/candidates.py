@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import torch
-
 from mfmat.data import Data
 from mfmat.experts import GP, DeepKernelGP, Ensemble, Forest
 from mfmat.learner import Expert, Learner
@@ -81,8 +79,7 @@ def measure(data: Data) -> Sizes:
     widths = [view.stop - view.start for view in data.views.values()]
     narrow = max(widths) <= NARROW and max(widths) > 1
     above = rows - int((y == lowest).sum()) if floored else rows
-    values = torch.ones_like(bounded) if not data.classes else ~torch.isin(data.fidelity, torch.tensor([*data.classes]))
-    skewed = not (labels or floored) and bool((data.Y[values] > 0).all()) and find_bend(Logarithm(), y) >= BENT
+    skewed = not (labels or floored) and bool((data.Y[~data.labelled] > 0).all()) and find_bend(Logarithm(), y) >= BENT
     return Sizes(cheap, rows, above, labels, narrow, floored, limited, skewed, len(data.views))
 
 

@@ -106,6 +106,11 @@ class Data:
         rows = ((self.fidelity == self.target) & (sign * signs >= 0)).nonzero()[:, 0]
         return int(rows[(sign * self.Y[rows, 0]).argmax()]) if len(rows) else None
 
+    @property
+    def labelled(self) -> Flags:
+        """Which rows' values are labels (n)."""
+        return torch.isin(self.fidelity, torch.tensor([*self.classes], dtype=torch.long))
+
     def compounds(self, fidelity: int | None = None) -> int:
         """How many compounds have a value, not just a limit, of a source (the target unless given)."""
         mine = self.fidelity == (self.target if fidelity is None else fidelity)

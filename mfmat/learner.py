@@ -363,6 +363,15 @@ def facts_of(data: Data) -> Facts:
     } | ({"sets": sets} if sets else {})
 
 
+def views_of(facts: Facts) -> dict[str, slice]:
+    """The columns of each view, as the facts of a model have them.
+
+    >>> views_of({"views": {"composition": [0, 3], "numeric": [3, 4]}})
+    {'composition': slice(0, 3, None), 'numeric': slice(3, 4, None)}
+    """
+    return {name: slice(*ends) for name, ends in facts["views"].items()}
+
+
 def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The part of a state that belongs to one member.
 

@@ -22,6 +22,17 @@ FAR = 1e12
 """Scores beyond which all are one."""
 
 
+def squash(z: Tensor) -> Tensor:
+    r"""$z / \sqrt{1 + (z / 4)^2}$: as z near 0, and never beyond 4.
+
+    >>> squash(torch.tensor([0.0, 1e30]))
+    tensor([0., 4.])
+    """
+    # Squares of what is farther are infinite, and nothing is told apart there.
+    z = z.clamp(-FAR, FAR)
+    return z / (1 + (z / REACH).square()).sqrt()
+
+
 class Inputs(Scaling):
     r"""Columns as normal scores, $z = \Phi^{-1}(r / n)$ with r the (mean) rank of x among the n training rows.
 
@@ -70,9 +81,7 @@ class Inputs(Scaling):
         inside = columns.clamp(self.knots[:, :1], self.knots[:, -1:])
         z = self.scores.gather(1, left) + slopes.gather(1, left) * (inside - self.knots.gather(1, left))
         z = z + (columns - inside) / self.scale[:, None]
-        # Squares of what is farther are infinite, and nothing is told apart there.
-        z = z.clamp(-FAR, FAR)
-        return (z / (1 + (z / REACH).square()).sqrt()).T.reshape(x.shape).masked_fill(self.outside, 0.0)
+        return squash(z).T.reshape(x.shape).masked_fill(self.outside, 0.0)
 
 
 class Trunk(torch.nn.Module):

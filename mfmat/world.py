@@ -137,8 +137,7 @@ def _averaged(first: pd.DataFrame, data: Data, schema: Schema) -> pd.DataFrame:
     """The first row of each pair, with the mean of its replicates and the noise of that mean, as far as it is known."""
     columns = [*_inputs(schema), *(name for name in (schema.source, schema.group) if name), schema.value]
     rows = first[list(dict.fromkeys(columns))].reset_index(drop=True)
-    labels = torch.isin(data.fidelity, torch.tensor(list(data.classes), dtype=torch.long))
-    rows[schema.value] = rows[schema.value].where(labels.numpy(), data.Y[:, 0].numpy())
+    rows[schema.value] = rows[schema.value].where(data.labelled.numpy(), data.Y[:, 0].numpy())
     if schema.noise:
         known = data.known.numpy() & (first[schema.noise].notna().to_numpy() | (data.counts.numpy() > 1))
         rows[schema.noise] = np.where(known, data.Yvar[:, 0].sqrt().numpy(), np.nan)

@@ -14,7 +14,7 @@ from mfmat.experts.laplace import LaplaceModel
 from mfmat.experts.multi_head import MultiHead, fit_heads
 from mfmat.experts.pooling import POOLINGS, Pooling
 from mfmat.experts.set_trunk import SetInputs, SetTrunk, find_sets
-from mfmat.learner import Expert, Facts
+from mfmat.learner import Expert, Facts, views_of
 from mfmat.small_sets import SetColumns
 from mfmat.training import Schedule, hold_out
 
@@ -124,7 +124,7 @@ class AtomHead(MultiHead):
     def __init__(self, facts: Facts, recipe: AtomSet) -> None:
         hidden, dropout = recipe.hidden, recipe.dropout
         super().__init__(facts, hidden, dropout, own=False, uneven=True)
-        views = {name: slice(*ends) for name, ends in facts["views"].items()}
+        views = views_of(facts)
         known = {name: SetColumns(*(slice(*ends) for ends in parts)) for name, parts in facts.get("sets", {}).items()}
         # One kind of inputs and trunk in place of another: both give `width` features.
         if sets := find_sets(views, known, recipe.view):

@@ -10,8 +10,8 @@ from torch import Tensor
 from mfmat.errors import UnknownNameError, nearest
 from mfmat.experts.pooling import Pooling, build_pool
 from mfmat.features.elements import load_elements
-from mfmat.learner import Facts
-from mfmat.networks import FAR, REACH, Inputs, Trunk
+from mfmat.learner import Facts, views_of
+from mfmat.networks import Inputs, Trunk, squash
 
 EMBEDDING = 64
 """Learned numbers for each member of the set."""
@@ -42,10 +42,7 @@ class AtomInputs(Inputs):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores, then weights (b x q x d to b x q x (d + members))."""
-        share = x[..., self.members] / self.limit
-        share = share.clamp(-FAR, FAR)
-        share = share / (1 + (share / REACH).square()).sqrt()
-        return torch.cat([super().forward(x), share], dim=-1)
+        return torch.cat([super().forward(x), squash(x[..., self.members] / self.limit)], dim=-1)
 
 
 class AtomTrunk(torch.nn.Module):
@@ -105,7 +102,7 @@ def find_view(views: Mapping[str, slice], view: str | Sequence[str] | None) -> s
 
 def build_inputs(facts: Facts, network: str, view: str | Sequence[str] | None) -> Inputs:
     """What comes into a `"dense"` network or one on a `"set"`."""
-    views = {name: slice(*ends) for name, ends in facts["views"].items()}
+    views = views_of(facts)
     if network == "dense":
         return Inputs(views, facts["width"])
     return AtomInputs(views, facts["width"], find_view(views, view))

@@ -18,7 +18,7 @@ from mfmat.errors import FitError, UnknownNameError, nearest
 from mfmat.experts.atoms import build_inputs, build_trunk
 from mfmat.experts.mixture_network import FLOOR, Members, MixtureHead, crps, surprise
 from mfmat.familiarity import Familiarity
-from mfmat.learner import Expert, Facts, FittedModel
+from mfmat.learner import Expert, Facts, FittedModel, views_of
 from mfmat.posteriors import MixturePosterior
 from mfmat.training import Schedule, hold_out, train
 from mfmat.types import Covariance, Flags, Rows
@@ -183,7 +183,7 @@ class EnsembleModel(FittedModel):
     def __init__(self, facts: Facts, recipe: Ensemble) -> None:
         super().__init__()
         self.facts = facts
-        views = {name: slice(*ends) for name, ends in facts["views"].items()}
+        views = views_of(facts)
         self.inputs = build_inputs(facts, recipe.network, recipe.view)
         self.familiarity = Familiarity(views, facts["width"])
         with torch.random.fork_rng(devices=[]):

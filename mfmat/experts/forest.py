@@ -20,7 +20,7 @@ from mfmat.errors import FitError, UnknownNameError, nearest
 from mfmat.experts.trees import CHUNK, Trees
 from mfmat.experts.votes import VoteModel
 from mfmat.labels import LabelExpert
-from mfmat.learner import Facts, FittedModel, facts_of
+from mfmat.learner import Facts, FittedModel, facts_of, views_of
 from mfmat.posteriors import MixturePosterior
 from mfmat.progress import track
 from mfmat.scaling import find_outside
@@ -194,7 +194,7 @@ class ForestModel(FittedModel):
         super().__init__()
         self.facts = facts
         width, m = facts["width"], len(facts["sources"])
-        self.views = [slice(*ends) for ends in facts["views"].values()]
+        self.views = list(views_of(facts).values())
         self.trees = Trees(facts.get("trees", 0), facts.get("nodes", 0))
         for name, (middle, _) in PRIORS.items():
             size = m if name == "log_noise" else 1

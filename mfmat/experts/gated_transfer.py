@@ -15,7 +15,7 @@ from mfmat.errors import FitError, check_choice
 from mfmat.experts.gate_trunk import GateHead, find_gated
 from mfmat.experts.laplace import LaplaceModel
 from mfmat.experts.multi_head import fit_heads
-from mfmat.learner import Expert, Facts
+from mfmat.learner import Expert, Facts, views_of
 from mfmat.training import Schedule, hold_out
 from mfmat.view_weights import ViewWeights
 
@@ -118,7 +118,7 @@ class GatedTransfer(Expert, kind="gated-transfer"):
             model.tried.copy_(torch.stack([start.network.trunk.gate().detach() for start in starts]))
 
     def _start(self, facts: Facts) -> GatedTransferModel:
-        views = find_gated({name: slice(*ends) for name, ends in facts["views"].items()}, self.views)
+        views = find_gated(views_of(facts), self.views)
         k = len(views) if self.k is None else self.k
         if k > len(views):
             raise FitError(

@@ -10,7 +10,7 @@ from torch import Tensor
 from mfmat.data import Data
 from mfmat.feature_model import FeatureModel
 from mfmat.labels import LabelExpert
-from mfmat.learner import Facts
+from mfmat.learner import Facts, views_of
 from mfmat.scaling import Scaling
 from mfmat.types import Rows
 
@@ -58,7 +58,7 @@ class LinearModel(FeatureModel):
     """A fitted linear regression: the columns' scales and the weights."""
 
     def __init__(self, facts: Facts) -> None:
-        views = {name: slice(*ends) for name, ends in facts["views"].items()}
+        views = views_of(facts)
         super().__init__(facts, [1, *(view.stop - view.start for view in views.values())])
         self.scaling = Scaling(views, facts["width"])
         columns = [torch.arange(view.start, view.stop) for view in views.values()]

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mfmat.data import Data
-from mfmat.learner import Facts
+from mfmat.learner import Facts, views_of
 from mfmat.networks import Inputs, Trunk
 from mfmat.scaling import Scaling
 from mfmat.training import Schedule, train
@@ -39,7 +39,7 @@ class MultiHead(torch.nn.Module):
 
     def __init__(self, facts: Facts, hidden: Sequence[int], dropout: float, own: bool, uneven: bool) -> None:
         super().__init__()
-        views = {name: slice(*ends) for name, ends in facts["views"].items()}
+        views = views_of(facts)
         # A linear model is one of the columns themselves, not of their ranks.
         self.inputs = (Inputs if hidden else Scaling)(views, facts["width"])
         self.trunk = Trunk(facts["width"], hidden, dropout)

@@ -17,7 +17,7 @@ from mfmat.experts.limits import RowProcess
 from mfmat.experts.view_posterior import doubt, share_out
 from mfmat.kernel_families import Placed
 from mfmat.kernels import Families, ViewKernel, prefer
-from mfmat.learner import Facts
+from mfmat.learner import Facts, views_of
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
 from mfmat.view_weights import ViewWeights
@@ -26,6 +26,8 @@ NOISE_FLOOR = 1e-6
 """Variance added to every row, in standardised units: keeps the covariance of noise-free rows invertible."""
 SINGLE = 1e-3
 """Noise (variance, standardised) above which tables are predicted in single precision."""
+NOISE_PRIOR = (-3.0, 1.5)
+"""Centre and standard deviation of the logarithm of the noise, in standardised units."""
 BOUNDS = {
     "log_noise": (-14.0, 3.0),
     "log_weight": (-14.0, 6.0),
@@ -70,6 +72,12 @@ Closure = Callable[[], tuple[Tensor, list[Tensor]]]
 """A loss at the present parameters, and its slope along each of them."""
 
 
+def noise_prior(log_noise: Tensor) -> Tensor:
+    """The logarithm of the prior of each source's noise, up to a constant."""
+    centre, spread = NOISE_PRIOR
+    return -0.5 * ((log_noise - centre) / spread).square().sum()
+
+
 class GPModel(RowProcess):
     """A fitted Gaussian process: its kernel, its noise, and the rows that it is conditioned on.
 
@@ -95,7 +103,7 @@ class GPModel(RowProcess):
         super().__init__()
         self.facts, self.subset = facts, subset
         n, width, m = facts["rows"], facts["width"], len(facts["sources"])
-        views = {name: slice(*ends) for name, ends in facts["views"].items()}
+        views = views_of(facts)
         self.kernel = ViewKernel(views, width, prefer(families, facts), ard)
         self.log_noise = torch.nn.Parameter(torch.full((m,), -3.0).double())
         self.field = InputNoise(views, width, min(n, field)) if min(n, field) else None
@@ -168,7 +176,7 @@ class GPModel(RowProcess):
             K[i, j] = below.detach()
             K = K + fixed
             loss, slope = evidence_slope(K, y)
-            prior = self.kernel.log_prior() - 0.5 * ((self.log_noise + 3) / 1.5).square().sum()
+            prior = self.kernel.log_prior() + noise_prior(self.log_noise)
             # The slope of the loss along K is known in closed form; autograd carries it to the parameters.
             along = 2 * (slope[i, j] @ below) + slope.diagonal() @ diagonal
             return loss - prior.detach(), list(torch.autograd.grad(along - prior, parameters))
@@ -178,7 +186,7 @@ class GPModel(RowProcess):
     def weighings(self) -> dict[str, ViewWeights]:
         """See `FittedModel.weighings`: Laplace's approximation around the hyperparameters that were chosen."""
         parameters = self.hyperparameters()
-        spreads = {"log_noise": 1.5} | {name: spread for name, (_, spread) in self.kernel.priors.items()}
+        spreads = {"log_noise": NOISE_PRIOR[1]} | {name: spread for name, (_, spread) in self.kernel.priors.items()}
         with few_threads(len(self.train_X)):
             covariance = doubt(self.loss(self.chosen()), parameters, spreads)
         return {"": share_out(self.kernel, parameters, covariance)}

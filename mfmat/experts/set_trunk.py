@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mfmat.errors import FitError, UnknownNameError, nearest
 from mfmat.experts.pooling import Pooling, build_pool
-from mfmat.networks import FAR, REACH, Inputs, Trunk
+from mfmat.networks import Inputs, Trunk, squash
 from mfmat.small_sets import PRESENT, Members, SetColumns
 
 
@@ -43,8 +43,7 @@ class SetInputs(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores, weights and members (b x q x d to b x q x (columns + m + m w))."""
-        z = self.members(x).clamp(-FAR, FAR)
-        z = z / (1 + (z / REACH).square()).sqrt()
+        z = squash(self.members(x))
         beside = [self.scores(x[..., self.columns])] if len(self.columns) else []
         return torch.cat([*beside, self.members.share(x), z.flatten(-2)], dim=-1)
 

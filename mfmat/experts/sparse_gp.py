@@ -16,12 +16,12 @@ from mfmat.errors import FitError
 from mfmat.experts.gp import GP
 from mfmat.experts.inducing import Basis, cast, choose
 from mfmat.experts.noise_level import learn_level
-from mfmat.experts.process import BOUNDS, NOISE_FLOOR, SINGLE, GPModel
+from mfmat.experts.process import BOUNDS, NOISE_FLOOR, SINGLE, GPModel, noise_prior
 from mfmat.experts.sparse_evidence import CHUNK, Measured, evidence, gather
 from mfmat.experts.view_posterior import name_terms
 from mfmat.kernel_families import Placed
 from mfmat.kernels import Families, ViewKernel, prefer
-from mfmat.learner import Expert, Facts, FittedModel
+from mfmat.learner import Expert, Facts, FittedModel, views_of
 from mfmat.posteriors import root
 from mfmat.types import Covariance, Flags, Rows
 from mfmat.view_weights import ViewWeights
@@ -157,7 +157,7 @@ class SparseGPModel(FittedModel):
         super().__init__()
         self.facts = facts
         width, sources, m = facts["width"], len(facts["sources"]), min(inducing, facts["rows"])
-        views = {name: slice(*ends) for name, ends in facts["views"].items()}
+        views = views_of(facts)
         self.kernel = ViewKernel(views, width, prefer(families, facts))
         self.log_noise = torch.nn.Parameter(torch.full((sources,), -3.0).double())
         self.register_buffer("inducing", torch.zeros(m, width).double())
@@ -199,7 +199,7 @@ class SparseGPModel(FittedModel):
             phi = torch.linalg.solve_triangular(root(K), self.kernel.covariance(cross), upper=False)
             left = (self.kernel.diagonal(placed) - phi.square().sum(0)).clamp_min(0)
             loss = evidence(torch.cat([phi, rows.trend.mT]), rows.noise(self.log_noise) + left, rows.y)
-            loss = loss - self.kernel.log_prior() + 0.5 * ((self.log_noise + 3) / 1.5).square().sum()
+            loss = loss - self.kernel.log_prior() - noise_prior(self.log_noise)
             return loss.detach(), list(torch.autograd.grad(loss, list(parameters.values())))
 
         descend(closure, parameters, BOUNDS, TUNE_STEPS)

@@ -48,10 +48,9 @@ def doubt(
 
     MacKay 1992, doi:10.1162/neco.1992.4.3.415.
     """
-    flat = torch.cat([torch.full((p.numel(),), spreads[name.split(".")[-1]]) for name, p in parameters.items()])
-    scaled = flat.double()
-    values, vectors = torch.linalg.eigh(scaled[:, None] * _curvature(closure, list(parameters.values())) * scaled)
-    half: Tensor = scaled[:, None] * vectors / values.clamp_min(1.0).sqrt()
+    S = torch.cat([torch.full((p.numel(),), spreads[name.split(".")[-1]]).double() for name, p in parameters.items()])
+    values, vectors = torch.linalg.eigh(S[:, None] * _curvature(closure, list(parameters.values())) * S)
+    half: Tensor = S[:, None] * vectors / values.clamp_min(1.0).sqrt()
     covariance: Tensor = half @ half.mT
     return covariance
 

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mfmat.cells import is_missing, make_problem
-from mfmat.errors import Problem, SchemaError
+from mfmat.errors import Problem
 from mfmat.features.crystals import holds_crystal, read_crystal
 from mfmat.features.elements import load_elements
 from mfmat.features.families import family
-from mfmat.features.featurizer import Featurizer
+from mfmat.features.featurizer import Featurizer, read_blocks
 from mfmat.features.formulas import read_formula, write_formula
 
 STATISTICS = ("mean", "deviation", "min", "max", "range")
@@ -69,14 +69,7 @@ class Composition(Featurizer, kind="composition"):
     blocks: tuple[str, ...] = field(default=_DEFAULT, kw_only=True)
 
     def __post_init__(self) -> None:
-        blocks = (self.blocks,) if isinstance(self.blocks, str) else tuple(self.blocks)
-        if not blocks or len(set(blocks)) < len(blocks) or not set(blocks) <= set(_ENCODERS):
-            raise SchemaError(
-                f"blocks={self.blocks!r}",
-                expected=f"some of {', '.join(_ENCODERS)}",
-                fix=f"leave blocks out to have {' and '.join(_DEFAULT)}",
-            )
-        object.__setattr__(self, "blocks", blocks)
+        object.__setattr__(self, "blocks", read_blocks(self.blocks, _ENCODERS, _DEFAULT))
 
     @property
     def columns(self) -> tuple[str, ...]:

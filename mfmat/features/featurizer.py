@@ -106,6 +106,22 @@ def _move(columns: slice, by: int) -> slice:
     return slice(columns.start + by, columns.stop + by)
 
 
+def read_blocks(blocks: str | Sequence[str], known: Iterable[str], usual: Sequence[str]) -> tuple[str, ...]:
+    """The blocks that a featurizer is asked for, by name, one name as well as several.
+
+    Raises:
+        SchemaError: none, one that is not known, or one twice.
+    """
+    names = (blocks,) if isinstance(blocks, str) else tuple(blocks)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise SchemaError(
+            f"blocks={blocks!r}",
+            expected=f"some of {', '.join(known)}",
+            fix=f"leave blocks out to have {' and '.join(usual)}",
+        )
+    return names
+
+
 def check_distinct(names: Sequence[str], what: str) -> None:
     """Nothing, for names that are all different.
 

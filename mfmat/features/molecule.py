@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mfmat.cells import is_missing, make_problem
 from mfmat.errors import Problem, SchemaError
-from mfmat.features.featurizer import Featurizer
+from mfmat.features.featurizer import Featurizer, read_blocks
 from mfmat.features.molecular_descriptors import DESCRIPTORS, add_up, describe
 from mfmat.features.molecules import MoleculeText, read_molecule
 from mfmat.features.polymers import close, grow, is_polymer, link, load_rdkit
@@ -83,20 +83,13 @@ class Molecule(Featurizer, kind="molecule"):
     stereo: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
-        blocks = (self.blocks,) if isinstance(self.blocks, str) else tuple(self.blocks)
-        if not blocks or len(set(blocks)) < len(blocks) or not set(blocks) <= set(_BLOCKS):
-            raise SchemaError(
-                f"blocks={self.blocks!r}",
-                expected=f"some of {', '.join(_BLOCKS)}",
-                fix=f"leave blocks out to have {' and '.join(_DEFAULT)}",
-            )
+        object.__setattr__(self, "blocks", read_blocks(self.blocks, _BLOCKS, _DEFAULT))
         if self.radius < 0 or self.bits < 16:
             raise SchemaError(
                 f"radius={self.radius}, bits={self.bits}",
                 expected="a radius of at least 0, and at least 16 bits",
                 fix="radius=2, bits=1024",
             )
-        object.__setattr__(self, "blocks", blocks)
 
     @property
     def columns(self) -> tuple[str, ...]:

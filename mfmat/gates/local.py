@@ -16,6 +16,7 @@ from mfmat.gates.gate import Evidence, FittedGate, Gate
 from mfmat.gates.place import Place
 from mfmat.gates.shares import DRAWS, TINY, draw_largest
 from mfmat.gates.tilt import Settled, Tilt
+from mfmat.learner import views_of
 from mfmat.types import Rows
 
 LOCAL = 64
@@ -132,7 +133,7 @@ class FittedLocalGate(FittedGate):
         super().__init__()
         self.facts = facts
         members, components = facts["members"], facts["components"]
-        views = {name: slice(*ends) for name, ends in facts["views"].items()}
+        views = views_of(facts)
         self.place = Place(views, facts["width"], components)
         self.register_buffer("mean", torch.full((members,), 1 / members).double())
         self.register_buffer("shares", self.mean.expand(DRAWS, -1).clone())

@@ -146,7 +146,7 @@ def row_interval_score(lower: Values, upper: Values, y: Values, level: float) ->
 
 def _through(posterior: TransformedPosterior, y: Values) -> Values:
     """The integral over transforms z up to that of y and from there on; beyond the range F is 0 or 1."""
-    base, transform = posterior.base, posterior.transform
+    base, transform = posterior.inner, posterior.transform
     low, high = quantile(base, TAIL), quantile(base, 1 - TAIL)
     middle = transform.forward(y).clamp(low, high)
     ends = transform.inverse(torch.stack([low, middle, high]))

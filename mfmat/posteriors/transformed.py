@@ -45,7 +45,39 @@ def push(posterior: RowPosterior, transform: Rising) -> TransformedPosterior | T
     return TransformedPosterior(posterior, transform)
 
 
-class TransformedPosterior(MixturePosterior):
+class Through:
+    """A distribution of values that is another of their transforms, seen through a rising function.
+
+    Attributes:
+        inner: what is said of the transforms.
+        transform: the function.
+    """
+
+    inner: RowPosterior
+    transform: Rising
+
+    def quantile(self, value: Tensor) -> Tensor:
+        """The value of the quantile of the transform (b x q x 1; k x b x q x 1 for k levels)."""
+        return self.transform.inverse(self.inner.quantile(value))
+
+    def cdf(self, y: Values) -> Values:
+        """The probability of a new draw of at most `y` (b x q x 1)."""
+        return cdf(self.inner, self.transform.forward(y))
+
+    def log_density(self, y: Values) -> Values:
+        """The logarithm of the density of a new draw at `y` (b x q x 1): that of its transform, times the slope."""
+        z = self.transform.forward(y)
+        inside = torch.isfinite(z)
+        found = log_density(self.inner, torch.where(inside, z, 0.0)) + self.transform.log_slope(y)
+        return torch.where(inside, found, -math.inf)
+
+    def log_mass(self, low: Values, high: Values) -> Values:
+        """The logarithm of the probability of a new draw above `low` and up to `high` (each b x q x 1)."""
+        below, above = self.transform.forward(low), self.transform.forward(high)
+        return torch.where(below < above, log_mass(self.inner, below, above), -math.inf)
+
+
+class TransformedPosterior(Through, MixturePosterior):
     r"""The distribution of $y = g^{-1}(z)$, with z as a posterior of Gaussians or of mixtures of them says.
 
     Quantiles, cumulative probabilities, densities (with the slope of g) and draws are exact: those of z. Mean and
@@ -66,7 +98,7 @@ class TransformedPosterior(MixturePosterior):
     """
 
     def __init__(self, base: RowPosterior, transform: Rising) -> None:
-        self.base, self.transform = base, transform
+        self.inner, self.transform = base, transform
         means, covariances, weights = components(base)
         whole = MixturePosterior(*transform.moments(means, covariances), weights)
         width = next((width for most, width in PIECES if len(means) <= most), None)
@@ -77,42 +109,22 @@ class TransformedPosterior(MixturePosterior):
         # The pieces reach as far as a mean of a long tail may not: it is known exactly.
         GaussianPosterior.__init__(self, whole.mean[..., 0], whole.distribution.covariance_matrix)
 
-    def cdf(self, y: Values) -> Values:
-        """The probability of a new draw of at most `y` (b x q x 1)."""
-        return cdf(self.base, self.transform.forward(y))
-
-    def log_density(self, y: Values) -> Values:
-        """The logarithm of the density of a new draw at `y` (b x q x 1): that of its transform, times the slope."""
-        z = self.transform.forward(y)
-        inside = torch.isfinite(z)
-        found = log_density(self.base, torch.where(inside, z, 0.0)) + self.transform.log_slope(y)
-        return torch.where(inside, found, -math.inf)
-
-    def log_mass(self, low: Values, high: Values) -> Values:
-        """The logarithm of the probability of a new draw above `low` and up to `high` (each b x q x 1)."""
-        below, above = self.transform.forward(low), self.transform.forward(high)
-        return torch.where(below < above, log_mass(self.base, below, above), -math.inf)
-
-    def quantile(self, value: Tensor) -> Tensor:
-        """The value of the quantile of the transform (b x q x 1; k x b x q x 1 for k levels)."""
-        return self.transform.inverse(self.base.quantile(value))
-
     @property
     def base_sample_shape(self) -> torch.Size:
         """That of the transform's posterior."""
-        return self.base.base_sample_shape  # type: ignore[attr-defined, no-any-return]
+        return self.inner.base_sample_shape  # type: ignore[attr-defined, no-any-return]
 
     def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
         """Draws (s x b x q x 1), the rows of one together."""
-        return self.transform.inverse(self.base.rsample(sample_shape))
+        return self.transform.inverse(self.inner.rsample(sample_shape))
 
     def rsample_from_base_samples(self, sample_shape: torch.Size, base_samples: Tensor) -> Tensor:
         """The draws that these standard normal numbers stand for."""
-        drawn: Tensor = self.base.rsample_from_base_samples(sample_shape, base_samples)  # type: ignore[attr-defined]
+        drawn: Tensor = self.inner.rsample_from_base_samples(sample_shape, base_samples)  # type: ignore[attr-defined]
         return self.transform.inverse(drawn)
 
 
-class TransformedIntervals(CalibratedPosterior):
+class TransformedIntervals(Through, CalibratedPosterior):
     """A calibrated posterior of transforms: its quantiles as values; all else as of the transforms uncalibrated.
 
     Args:
@@ -120,38 +132,20 @@ class TransformedIntervals(CalibratedPosterior):
         transform: a rising function.
     """
 
+    inner: CalibratedPosterior
+
     def __init__(self, calibrated: CalibratedPosterior, transform: Rising) -> None:
         super().__init__(TransformedPosterior(calibrated.base, transform), calibrated.scores, calibrated.weighing)
-        self.calibrated, self.transform = calibrated, transform
+        self.inner, self.transform = calibrated, transform
 
     @property
     def highest(self) -> float:
         """See `CalibratedPosterior.highest`."""
-        return self.calibrated.highest
-
-    def quantile(self, value: Tensor) -> Tensor:
-        """The value of the quantile of the transform (b x q x 1; k x b x q x 1 for k levels)."""
-        return self.transform.inverse(self.calibrated.quantile(value))
+        return self.inner.highest
 
     def end(self, level: float, side: float) -> Values:
         """See `CalibratedPosterior.end`."""
-        return self.transform.inverse(self.calibrated.end(level, side))
-
-    def cdf(self, y: Values) -> Values:
-        """See `CalibratedPosterior.cdf`."""
-        return cdf(self.calibrated, self.transform.forward(y))
-
-    def log_density(self, y: Values) -> Values:
-        """The calibrated posterior's own, which may be reshaped (b x q x 1)."""
-        z = self.transform.forward(y)
-        inside = torch.isfinite(z)
-        found = log_density(self.calibrated, torch.where(inside, z, 0.0)) + self.transform.log_slope(y)
-        return torch.where(inside, found, -math.inf)
-
-    def log_mass(self, low: Values, high: Values) -> Values:
-        """The calibrated posterior's own, which may be reshaped (each b x q x 1)."""
-        below, above = self.transform.forward(low), self.transform.forward(high)
-        return torch.where(below < above, log_mass(self.calibrated, below, above), -math.inf)
+        return self.transform.inverse(self.inner.end(level, side))
 
 
 def _cut(

@@ -11,7 +11,7 @@ from torch import Tensor
 from mfmat.data import Data, material_keys
 from mfmat.errors import FitError
 from mfmat.gates.place import Place
-from mfmat.learner import Facts, FittedModel, Learner, seat
+from mfmat.learner import Facts, FittedModel, Learner, seat, views_of
 from mfmat.learner import part as part_of
 from mfmat.stacks.chain import DifferenceModel, Handed, Level, locate, widen
 from mfmat.stacks.levels import LevelledLearner
@@ -181,7 +181,7 @@ def _widen(rows: Data, z: Tensor) -> Data:
 def _place(facts: Facts | None) -> Place | None:
     if facts is None:
         return None
-    views = {name: slice(*ends) for name, ends in facts["views"].items()}
+    views = views_of(facts)
     return Place(views, facts["width"], facts["components"])
 
 

@@ -14,7 +14,7 @@ from mfmat.data import Data
 from mfmat.descent import descend, few_threads
 from mfmat.experts.inducing import choose
 from mfmat.experts.limits import RowProcess
-from mfmat.experts.process import BOUNDS, NOISE_FLOOR, Closure, evidence_slope
+from mfmat.experts.process import BOUNDS, NOISE_FLOOR, Closure, evidence_slope, noise_prior
 from mfmat.kernels import ViewKernel
 from mfmat.learner import Facts
 from mfmat.stacks import coregion
@@ -143,7 +143,7 @@ class MultiTaskModel(RowProcess):
             K = torch.diag(diagonal.detach())
             K[i, j] = below.detach()
             loss, slope = evidence_slope(K + fixed, y)
-            prior = kernels.log_prior() - 0.5 * ((self.log_noise + 3) / 1.5).square().sum()
+            prior = kernels.log_prior() + noise_prior(self.log_noise)
             # The slope of the loss along K is known in closed form; autograd carries it to the parameters.
             along = 2 * (slope[i, j] @ below) + slope.diagonal() @ diagonal
             return loss - prior.detach(), list(torch.autograd.grad(along - prior, parameters))

@@ -152,7 +152,7 @@ def suggest(data: Data) -> tuple[Transform | None, str]:
     plain = f"{target}: the values themselves"
     if (compounds := data.compounds()) < FEWEST:
         return None, f"{plain}; {compounds} compounds are too few to hold some out."
-    allowed = Logarithm().allows(data.Y[~_labelled(data), 0])
+    allowed = Logarithm().allows(data.Y[~data.labelled, 0])
     found = Logarithm() if bool(allowed.all()) else _learn(data)
     some = "" if bool(allowed.all()) else f"; {int((~allowed).sum())} values are not above 0 and have no logarithm"
     if found is None:
@@ -170,7 +170,7 @@ def apply(transform: Transform | None, data: Data) -> Data:
     """
     if transform is None:
         return data
-    mine = ~_labelled(data)
+    mine = ~data.labelled
     if not bool((allowed := transform.allows(data.Y[:, 0]) | ~mine).all()):
         row = int(torch.nonzero(~allowed)[0])
         limit = "a limit of " if bool(data.bounded[row]) else ""
@@ -207,7 +207,7 @@ def _around(
 
 def _slopes(transform: Transform, data: Data) -> Tensor:
     """Of the transform at each value (n), 1 at labels."""
-    return torch.where(_labelled(data), 1.0, transform.log_slope(data.Y[:, 0]).exp())
+    return torch.where(data.labelled, 1.0, transform.log_slope(data.Y[:, 0]).exp())
 
 
 def _compare(
@@ -255,10 +255,6 @@ def _loose(data: Data) -> Tensor:
     y = data.Y[(data.fidelity == data.target) & ~data.bounded, 0]
     loose = y[~torch.isin(y, data.atoms())]
     return loose if len(loose) >= FEWEST else y
-
-
-def _labelled(data: Data) -> Tensor:
-    return torch.isin(data.fidelity, torch.tensor(sorted(data.classes), dtype=torch.long))
 
 
 def _single(transform: Transform, value: float | None) -> float | None:

@@ -115,7 +115,7 @@ def test_the_density_integrates_to_one_and_to_the_mean(transform: Transform) -> 
 @given(st.sampled_from(TRANSFORMS), st.floats(-2, 2), st.floats(0.05, 1.2), st.floats(-3, 3))
 def test_the_crps_is_the_integral(transform: Transform, mean: float, std: float, place: float) -> None:
     said = one(mean, std, transform)
-    y = float(transform.inverse(said.base.mean + place * said.base.variance.sqrt()))
+    y = float(transform.inverse(said.inner.mean + place * said.inner.variance.sqrt()))
     low, high = (float(quantile(said, level)) for level in (1e-10, 1 - 1e-10))
 
     def step(t: float) -> float:
