@@ -33,7 +33,7 @@ NARROW = 20
 """Columns of a view up to which a relevance for each of them can be learned: settings, not descriptors."""
 OF_LOGARITHMS = ", of logarithms"
 """What the name of a candidate that learns logarithms ends with; without it, that of its twin."""
-QUICK = Ensemble(members=2, epochs=20)
+QUICK = Ensemble(members=2, epochs=20, steps=400)
 """Of a cheap source with thousands of rows: what it says becomes an input, and needs no polish."""
 
 

@@ -10,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+EXACT, ENOUGH = 2e-9, 1e-5
+"""Relative falls of the loss in a step that end the descent: to the last digits, or to hundredths of a nat, beyond
+which rows tell nothing, and which take more steps than all before."""
 SMALL = 512
 """Rows below which sharing a matrix out among threads costs more than it saves (benchmarks/threads.py)."""
 
@@ -30,6 +33,7 @@ def descend(
     parameters: Mapping[str, Tensor],
     bounds: Mapping[str, tuple[float, float]],
     steps: int,
+    tolerance: float = EXACT,
 ) -> None:
     """Move the parameters to a minimum by L-BFGS-B, in place.
 
@@ -38,6 +42,7 @@ def descend(
         parameters: by name.
         bounds: of every entry of a parameter, by the last part of its name; no entry, no bound.
         steps: iterations at most.
+        tolerance: relative fall of the loss in a step that ends them.
     """
     # A quarter of a second that only those who fit should wait for.
     from scipy.optimize import minimize
@@ -49,7 +54,9 @@ def descend(
 
     start = torch.cat([p.detach().reshape(-1) for p in parameters.values()]).double().cpu().numpy()
     limits = [bounds.get(name.split(".")[-1], (None, None)) for name, p in parameters.items() for _ in range(p.numel())]
-    found = minimize(value, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": steps})
+    found = minimize(
+        value, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": steps, "ftol": tolerance}
+    )
     _assign(parameters, found.x)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
+
+from torch import Tensor
 
 from mfmat.data import Data
 from mfmat.descent import few_threads
@@ -16,7 +19,7 @@ from mfmat.experts.process import GPModel
 from mfmat.kernel_families import FAMILIES
 from mfmat.kernels import Families
 from mfmat.labels import LabelExpert
-from mfmat.learner import Facts, FittedModel
+from mfmat.learner import Facts, FittedModel, facts_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,23 @@ class GP(LabelExpert, kind="gp"):
     def fit(self, data: Data) -> FittedModel:
         """The model of these data."""
         return super().fit(replace(data, views=apart(data, self.additive)))
+
+    def fit_with_folds(
+        self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None
+    ) -> list[FittedModel]:
+        """See `Learner.fit_with_folds`: a fold's hyperparameters are sought from where those of all rows were found."""
+        if executor or self.inference != "map" or data.labels() is not None:
+            return super().fit_with_folds(data, folds, executor)
+        whole = self.fit(data)
+        return [whole, *(self._fit_from(whole, data.without(fold)) for fold in folds)]
+
+    def _fit_from(self, start: FittedModel, data: Data) -> FittedModel:
+        data = replace(data, views=apart(data, self.additive))
+        model = self.build(facts_of(data))
+        if isinstance(model, GPModel) and isinstance(start, GPModel):
+            model.start_from(start)
+        self.train(model, data)
+        return model.eval()
 
     def train(self, model: GPModel | GPMixtureModel, data: Data) -> None:
         """Learn the hyperparameters, then condition on every row."""

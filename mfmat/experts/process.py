@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data, find_distinct
-from mfmat.descent import descend, few_threads
+from mfmat.descent import ENOUGH, descend, few_threads
 from mfmat.experts.input_noise import InputNoise
 from mfmat.experts.limits import RowProcess
 from mfmat.experts.view_posterior import doubt, share_out
@@ -129,6 +129,15 @@ class GPModel(RowProcess):
             if bool(data.known[s == source].all()):
                 self.typical[source] = self.extra[s == source].median()
 
+    def start_from(self, other: GPModel) -> None:
+        """Begin with the hyperparameters of another process, where it has the same views and sources."""
+        if any(self.facts[what] != other.facts[what] for what in ("views", "sources")):
+            return
+        found = dict(other.named_parameters())
+        with torch.no_grad():
+            for name, p in self.named_parameters():
+                p.copy_(found[name])
+
     def chosen(self) -> Tensor:
         """Positions of the rows that hyperparameters are learned on."""
         most, seed = self.subset
@@ -136,7 +145,7 @@ class GPModel(RowProcess):
 
     def learn(self, rows: Tensor, steps: int, trend: Tensor | None = None) -> None:
         """Maximise marginal likelihood times prior on these rows, any trend integrated out."""
-        descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps)
+        descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps, ENOUGH)
         self._rows = None
         if self.field is None:
             return
@@ -144,7 +153,7 @@ class GPModel(RowProcess):
             errors, doubts = self._left_out(rows, trend)
             learned = torch.where(self.known[rows], 0.0, self._noise_of(rows) - self.extra[rows]).detach()
             self.field.learn(self.train_X[rows, :-1], errors, doubts, learned)
-            descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps)
+            descend(self.loss(rows, trend), self.hyperparameters(), BOUNDS, steps, ENOUGH)
 
     def covariance_of_rows(self) -> Covariance:
         """See `RowProcess.covariance_of_rows`."""

@@ -101,7 +101,8 @@ class Mixture(Learner, kind="mixture"):
             own = [each[start : start + 1 + len(held)] for each in fitted]
             asked = [(rows, [each[1 + j] for each in own]) for j, rows in enumerate(held)]
             evidence = gather(rest, asked, len(self.members), rescale=self.rescale)
-            models.append(self._assemble(rest, [each[0] for each in own], evidence))
+            members = [each[0] for each in own]
+            models.append(self._assemble(rest, members, evidence, self._below(rest, members)))
             start += 1 + len(held)
         return models
 
@@ -122,13 +123,16 @@ class Mixture(Learner, kind="mixture"):
         few = data.compounds() < FEWEST
         held = [] if few or len(self.members) == 1 else list(range(len(folds)))
         models: list[FittedModel] = []
+        below: list[FittedGate] | None = None
         for left_out in (None, *range(len(folds))):
             rest = data if left_out is None else data.without(folds[left_out])
             others = [j for j in held if j != left_out or len(folds) == 1]
             asked = [(folds[j], [each[j + 1] for each in fitted]) for j in others]
             members = [each[0 if left_out is None else left_out + 1] for each in fitted]
             evidence = gather(data, asked, len(members), rescale=self.rescale)
-            models.append(self._assemble(rest, members, evidence))
+            # Folds hold rows of the target: what was learned of the other sources holds without them, too.
+            below = below or self._below(rest, members)
+            models.append(self._assemble(rest, members, evidence, below))
         return models
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> GatedModel:
@@ -150,16 +154,22 @@ class Mixture(Learner, kind="mixture"):
         few = compounds < FEWEST or len(self.members) == 1
         return [] if few else data.split(self.folds, self.seed)
 
-    def _assemble(self, data: Data, members: list[FittedModel], evidence: Evidence) -> GatedModel:
-        """The mixture of fitted members, from what those without each fold said of it."""
-        gates: list[FittedGate] = []
-        for source in range(data.target):
-            gates.append(ConstantGate().fit(gather(data, self._seen(data, source, members), len(members))))
-        gates.append(self.gate.fit(evidence))
+    def _assemble(
+        self, data: Data, members: list[FittedModel], evidence: Evidence, below: Sequence[FittedGate]
+    ) -> GatedModel:
+        """The mixture of fitted members, from what those without each fold said of it, and the other sources' gates."""
+        gates = [*below, self.gate.fit(evidence)]
         facts = {"width": data.X.shape[-1] - 1, "sources": list(data.sources)}
         names = _names([member.kind for member in self.members])
         why = describe(names, gates[-1], evidence)
         return GatedModel(members, gates, {**facts, "names": names, "scale": evidence.scale, "why": why}).eval()
+
+    def _below(self, data: Data, members: list[FittedModel]) -> list[FittedGate]:
+        """The gate of each source but the target."""
+        return [
+            ConstantGate().fit(gather(data, self._seen(data, source, members), len(members)))
+            for source in range(data.target)
+        ]
 
     def _seen(self, data: Data, source: int, members: list[FittedModel]) -> list[tuple[Tensor, list[FittedModel]]]:
         """Some rows of a cheap source and the members, which were fitted to them; nothing where that tells nothing."""

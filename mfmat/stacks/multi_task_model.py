@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data
-from mfmat.descent import descend, few_threads
+from mfmat.descent import ENOUGH, descend, few_threads
 from mfmat.experts.inducing import choose
 from mfmat.experts.limits import RowProcess
 from mfmat.experts.process import BOUNDS, NOISE_FLOOR, Closure, evidence_slope, noise_prior
@@ -108,7 +108,7 @@ class MultiTaskModel(RowProcess):
         self.learned[rows] = True
         self.requires_grad_(True)
         parameters = {name: p for name, p in self.named_parameters() if p.numel()}
-        descend(self.loss(rows, trend), parameters, BOUNDS | coregion.BOUNDS, steps)
+        descend(self.loss(rows, trend), parameters, BOUNDS | coregion.BOUNDS, steps, ENOUGH)
         self.requires_grad_(False)
         self._rows = None
 

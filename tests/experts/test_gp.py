@@ -265,3 +265,28 @@ def test_the_likelihood_is_finite_wherever_a_line_search_may_look() -> None:
         loss, slopes = closure()
         assert loss.isfinite()
         assert all(slope.isfinite().all() for slope in slopes)
+
+
+def test_folds_are_learned_as_well_from_where_the_whole_ended() -> None:
+    data = rows(60)
+    folds = data.split(3, 0)
+    whole, *parts = mf.GP().fit_with_folds(data, folds)
+    cold = [mf.GP().fit(data.without(fold)) for fold in folds]
+    torch.testing.assert_close(whole.state_dict(), mf.GP().fit(data).state_dict(), equal_nan=True)
+    with torch.no_grad():
+        for fold, warm, other in zip(folds, parts, cold, strict=True):
+            X = data.X[fold].unsqueeze(1)
+            assert len(warm.train_X) == len(other.train_X) == 60 - len(fold)
+            torch.testing.assert_close(warm.posterior(X).mean, other.posterior(X).mean, atol=0.02, rtol=0)
+
+
+def test_folds_in_which_a_column_does_not_vary_start_afresh() -> None:
+    data = rows(40)
+    data = replace(data, X=data.X.clone())
+    data.X[:, 1] = 0.0
+    data.X[0, 1] = 1.0
+    recipe = mf.GP(additive=("numeric",))
+    whole, part = recipe.fit_with_folds(data, [torch.tensor([0])])
+    assert len(part.facts["views"]) == len(whole.facts["views"]) - 1
+    alone = recipe.fit(data.without(torch.tensor([0])))
+    torch.testing.assert_close(part.state_dict(), alone.state_dict(), equal_nan=True)

@@ -284,9 +284,10 @@ def test_with_folds_each_choice_is_that_of_the_others() -> None:
     for fold, one_, other in zip(folds, others, crossed, strict=True):
         X = data.X[fold].unsqueeze(1)
         assert f" {60 - len(fold)} held-out values" in one_.facts["why"][0]
-        torch.testing.assert_close(one_.posterior(X).mean, other.posterior(X).mean)
+        # Hyperparameters are sought from where those of the whole were found, and end a little elsewhere.
+        torch.testing.assert_close(one_.posterior(X).mean, other.posterior(X).mean, rtol=1e-3, atol=0)
         alone = mf.Transformed(mf.GP(), transform="log").fit(data.without(fold))
-        torch.testing.assert_close(one_.posterior(X).mean, alone.posterior(X).mean)
+        torch.testing.assert_close(other.posterior(X).mean, alone.posterior(X).mean)
     single = recipe.cross_fit(data, folds[:1])[0]
     assert f" {60 - len(folds[0])} held-out values" in single.facts["why"][0]
 
