@@ -38,11 +38,11 @@ def read_packed(content: bytes, name: str) -> bytes:
         ) from error
 
 
-def unpack(content: bytes) -> Surrogate:
+def unpack(content: bytes, *, compare: bool = True) -> Surrogate:
     """The surrogate that was packed, checked as `load` does."""
     with tempfile.TemporaryDirectory() as folder:
         unzip(content, Path(folder))
-        return load(folder)
+        return load(folder, compare=compare)
 
 
 def zip_folder(folder: Path) -> bytes:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, ClassVar, Self
 
 from mfmat.errors import SchemaError, UnknownNameError, nearest
 
 MAPPING = "mapping"
 """The kind of a plain mapping with an entry that would be taken for a kind."""
+HOMES = {"encoder": "encoder", "pretrained": "pretrained", "screened": "shotgun", "shotgun": "shotgun"}
+"""Modules of kinds that stand above those who restore them, imported once such a kind is asked for."""
 _kinds: dict[str, type[Value]] = {}
 
 
@@ -43,7 +46,7 @@ class Value:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
-        """The value that wrote `config`; only classes that are already imported are looked at."""
+        """The value that wrote `config`; of others' classes only those that are already imported are looked at."""
         value = _decode(dict(config))
         if not isinstance(value, cls):
             raise SchemaError(
@@ -83,6 +86,8 @@ def _decode(item: Any) -> Any:
     if "kind" not in item:
         return fields
     kind = item["kind"]
+    if kind not in _kinds and kind in HOMES:
+        import_module(f"mfmat.{HOMES[kind]}")
     if kind not in _kinds:
         raise UnknownNameError(
             f"kind {kind!r}",

@@ -26,8 +26,9 @@ SLOW = {
     "sklearn.tree",
     "spglib",
 }
-# The root loads its public names when they are asked for; a report loads its optional packages.
-BY_NAME = {"mfmat/__init__.py", "mfmat/extras.py"}
+# The root loads its public names when they are asked for, a report its optional packages, a configuration kinds that
+# stand above it.
+BY_NAME = {"mfmat/__init__.py", "mfmat/extras.py", "mfmat/values.py"}
 PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 PICKLE_CALLS = {"read_pickle", "to_pickle", "torch.load", "torch.save"}
 
