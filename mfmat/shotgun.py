@@ -59,10 +59,26 @@ class Screened(Learner, kind="screened"):
 
     def fit(self, data: Data) -> FittedModel:
         """The member's model over the columns and what the entries make of them."""
+        return self.cross_fit(data, [torch.zeros(0, dtype=torch.long)])[0]
+
+    def cross_fit(self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None) -> list[FittedModel]:
+        """See `Learner.cross_fit`: entries look once, and are chosen anew without each fold."""
+        if executor:
+            return super().cross_fit(data, folds, executor)
         if data.classes:
             raise FitError("labels", expected="values", fix="an expert that takes labels, such as GP()")
         entries = self._entries(data)
-        places, why = self._choose(data, [looker for looker, _ in entries])
+        with torch.no_grad():
+            said = [looker.look(data.X) for looker, _ in entries]
+        models = []
+        for fold in folds:
+            rest = torch.ones(len(data), dtype=torch.bool)
+            rest[fold] = False
+            models.append(self._fit(data.take(rest), entries, [units[rest] for units in said]))
+        return models
+
+    def _fit(self, data: Data, entries: Sequence[tuple[Looker, Learner]], said: Sequence[Tensor]) -> FittedModel:
+        places, why = self._choose(data, [looker.name for looker, _ in entries], said)
         chosen = [entries[place] for place in places]
         lookers = [looker for looker, _ in chosen]
         recipes = [recipe.config() for _, recipe in chosen]
@@ -96,19 +112,18 @@ class Screened(Learner, kind="screened"):
             )
         return found
 
-    def _choose(self, data: Data, lookers: Sequence[Looker]) -> tuple[list[int], str]:
-        """Positions of the entries that are kept, and why."""
-        known = data.take(~data.bounded)
-        y = known.Y[:, 0]
+    def _choose(self, data: Data, names: Sequence[str], said: Sequence[Tensor]) -> tuple[list[int], str]:
+        """Positions of the entries that are kept, by what they say of each row (n x h), and why."""
+        known = ~data.bounded
+        y, groups = data.Y[known, 0], data.groups[known]
         if len(y) < FEWEST or not bool((y != y[0]).any()):
             return [], f"{len(y)} values, or all equal: no entry is told from another, and none is kept."
         z = (y - y.mean()) / y.std()
-        with torch.no_grad():
-            found = [leave_out(each.look(known.X), z, known.groups) for each in lookers]
+        found = [leave_out(units[known], z, groups) for units in said]
         places = choose_heads(found, z, self.keep)
         errors = [float((found[place].mean - z).abs().mean() * y.std()) for place in places]
-        named = "; ".join(f"{lookers[k].name} {error:.3g}" for k, error in zip(places, errors, strict=True))
-        return places, f"Of {len(lookers)} entries kept, with their mean error on rows left out: {named}."
+        named = "; ".join(f"{names[k]} {error:.3g}" for k, error in zip(places, errors, strict=True))
+        return places, f"Of {len(names)} entries kept, with their mean error on rows left out: {named}."
 
 
 @dataclass(frozen=True)

@@ -35,19 +35,28 @@ class TargetOnly(Learner, kind="target_only"):
         """The model of the target's rows."""
         return TargetOnlyModel(self.member.fit(data.at(data.target)), _facts(data)).eval()
 
+    def cross_fit(self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None) -> list[FittedModel]:
+        """See `Learner.cross_fit`: as the member does it."""
+        held = places(data.fidelity == data.target, folds)
+        models = self.member.cross_fit(data.at(data.target), held, executor)
+        return _wrap(models, [data.without(fold) for fold in folds])
+
     def fit_with_folds(
         self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None
     ) -> list[FittedModel]:
         """See `Learner.fit_with_folds`: as the member does it."""
         held = places(data.fidelity == data.target, folds)
         models = self.member.fit_with_folds(data.at(data.target), held, executor)
-        parts = [data, *(data.without(fold) for fold in folds)]
-        return [TargetOnlyModel(model, _facts(part)).eval() for model, part in zip(models, parts, strict=True)]
+        return _wrap(models, [data, *(data.without(fold) for fold in folds)])
 
     def restore(self, facts: Facts, state: Mapping[str, Tensor]) -> TargetOnlyModel:
         """The fitted model that had these facts and this state."""
         own = {name: fact for name, fact in facts.items() if name != "inner"}
         return TargetOnlyModel(self.member.restore(facts["inner"], part(state, "inner.")), own).eval()
+
+
+def _wrap(models: Sequence[FittedModel], parts: Sequence[Data]) -> list[FittedModel]:
+    return [TargetOnlyModel(model, _facts(part)).eval() for model, part in zip(models, parts, strict=True)]
 
 
 def _facts(data: Data) -> Facts:
