@@ -18,6 +18,7 @@ import pandas as pd
 from mfmat.acquisitions import Improvement
 from mfmat.card import digest
 from mfmat.data import Data
+from mfmat.elsewhere import OneCore
 from mfmat.errors import SavedFileError, SchemaError, TableError
 from mfmat.experts import GP
 from mfmat.outcomes import BASELINES, Backtest
@@ -123,7 +124,7 @@ def _runs(
         for name, seed in wanted:
             yield name, seed, task(policies[name], seed)
         return
-    pending = {executor.submit(task, policies[name], seed): (name, seed) for name, seed in wanted}
+    pending = {executor.submit(OneCore(task), policies[name], seed): (name, seed) for name, seed in wanted}
     for future in as_completed(pending):
         yield *pending[future], future.result()
 

@@ -13,6 +13,7 @@ from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
 from mfmat.data import Data
+from mfmat.elsewhere import OneCore
 from mfmat.errors import FitError, SchemaError
 from mfmat.posteriors import CalibratedPosterior, normal, root
 from mfmat.types import Covariance, Flags, Rows
@@ -272,7 +273,7 @@ class Learner(Value, ABC):
     def cross_fit(self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None) -> list[FittedModel]:
         """One model for each fold, fitted to all rows but the fold's (positions in `data`)."""
         parts = [data.without(fold) for fold in folds]
-        return list(executor.map(self.fit, parts)) if executor else [self.fit(part) for part in parts]
+        return list(executor.map(OneCore(self.fit), parts)) if executor else [self.fit(part) for part in parts]
 
     def fit_with_folds(
         self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None

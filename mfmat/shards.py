@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from torch import Tensor
 from mfmat.acquisitions import Acquisition
 from mfmat.choosing import free_first, per_cost
 from mfmat.chunks import Chunks, count_chunks, read_chunks, read_once
+from mfmat.elsewhere import OneCore
 from mfmat.errors import Problem, SchemaError, TableError, check_choice
 from mfmat.learner import FittedModel, Learner
 from mfmat.pool import Pool
@@ -256,7 +256,7 @@ def _scored(
     waiting: deque[tuple[int, pd.DataFrame, Future[Scored]]] = deque()
     try:
         for start, chunk in chunks:
-            waiting.append((start, chunk, executor.submit(_score_elsewhere, sent, question, chunk, start)))
+            waiting.append((start, chunk, executor.submit(OneCore(_score), sent, question, chunk, start)))
             if len(waiting) >= AHEAD:
                 yield _finished(waiting)
         while waiting:
@@ -271,10 +271,7 @@ def _finished(waiting: deque[tuple[int, pd.DataFrame, Future[Scored]]]) -> tuple
     return start, chunk, future.result()
 
 
-def _score_elsewhere(sent: Sent, question: Question, chunk: pd.DataFrame, start: int) -> Scored:
-    if multiprocessing.parent_process() is not None:
-        # Each core has a process of its own.
-        torch.set_num_threads(1)
+def _score(sent: Sent, question: Question, chunk: pd.DataFrame, start: int) -> Scored:
     return question.score(_restore(sent), chunk, start)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mfmat.auto import Auto
 from mfmat.data import Data
+from mfmat.elsewhere import OneCore
 from mfmat.errors import FitError
 from mfmat.learner import Learner
 from mfmat.metrics import calibration_curve
@@ -55,7 +56,7 @@ def cross_validate(
     schema = schema.settle(table)
     data, parts = _parts(schema.data(table, on_error=on_error), folds, seed)
     task = partial(_fold, recipe or Auto(), schema, data, level)
-    results = executor.map(task, parts) if executor else map(task, parts)
+    results = executor.map(OneCore(task), parts) if executor else map(task, parts)
     predicted = pd.concat([result.assign(fold=k) for k, result in enumerate(results)])
     rows = torch.cat(data.scored(parts))
     predicted.insert(0, "y", _truth(schema, data.Y[rows, 0]))

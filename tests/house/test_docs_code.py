@@ -34,6 +34,8 @@ PAGES = [
     "docs/calibration.md",
     "docs/backtest.md",
     "docs/campaigns.md",
+    "docs/clusters.md",
+    "docs/library.md",
     *LEARNERS,
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)

@@ -1,0 +1,1 @@
+"""What `benchmarks/shotgun.py` measures, and how it is summed up."""
