@@ -13,15 +13,17 @@ from torch import Tensor
 EXACT, ENOUGH = 2e-9, 1e-5
 """Relative falls of the loss in a step that end the descent: to the last digits, or to hundredths of a nat, beyond
 which rows tell nothing, and which take more steps than all before."""
-SMALL = 512
-"""Rows below which sharing a matrix out among threads costs more than it saves (benchmarks/threads.py)."""
+SMALL, LONG = 1200, 20_000
+"""Rows below which sharing a matrix out among threads costs more than it saves (benchmarks/threads.py); and rows below
+which it does for a network, whose batches are small: where a core has other work, too, threads wait for each other at
+every step, five times as long as one takes alone."""
 
 
 @contextmanager
-def few_threads(rows: int) -> Iterator[None]:
-    """One thread while `rows` are few, then as many as before."""
+def few_threads(rows: int, few: int | None = None) -> Iterator[None]:
+    """One thread while there are fewer than `few` rows (`SMALL` unless given), then as many as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1 if rows < SMALL else before)
+    torch.set_num_threads(1 if rows < (SMALL if few is None else few) else before)
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from mfmat.data import Data
-from mfmat.descent import few_threads
+from mfmat.descent import LONG, few_threads
 from mfmat.errors import FitError, check_choice
 from mfmat.experts.atoms import build_inputs, build_trunk
 from mfmat.experts.laplace import LaplaceModel
@@ -107,7 +107,7 @@ class AtomSet(Expert, kind="atom-set"):
 
     def train(self, model: LaplaceModel, data: Data) -> None:
         """Train the network, then find the posterior of its last layer."""
-        with few_threads(len(data)), torch.random.fork_rng(devices=[]):
+        with few_threads(len(data), LONG), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model.measure(data.X[:, :-1])
             parts = hold_out(data, self.held, self.seed)

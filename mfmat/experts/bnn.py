@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data
-from mfmat.descent import few_threads
+from mfmat.descent import LONG, few_threads
 from mfmat.errors import FitError, UnknownNameError, nearest
 from mfmat.experts.laplace import LaplaceModel
 from mfmat.experts.multi_head import MultiHead, fit_heads
@@ -144,7 +144,7 @@ class BNN(LabelExpert, kind="bnn"):
 
     def train(self, model: LaplaceModel, data: Data) -> None:
         """Train the network, then find the posterior of its weights."""
-        with few_threads(len(data)), torch.random.fork_rng(devices=[]):
+        with few_threads(len(data), LONG), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model.learn(data, self._train(model, data))
             if isinstance(model, SampledModel):

@@ -13,7 +13,7 @@ from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
 from mfmat.data import Data
-from mfmat.descent import descend, few_threads
+from mfmat.descent import LONG, descend, few_threads
 from mfmat.errors import FitError, UnknownNameError, nearest
 from mfmat.experts.atoms import build_inputs, build_trunk
 from mfmat.experts.mixture_network import FLOOR, Members, MixtureHead, crps, surprise
@@ -120,7 +120,7 @@ class Ensemble(Expert, kind="ensemble"):
 
     def train(self, model: EnsembleModel, data: Data) -> None:
         """Train the members, then find the noise of each source on the compounds held out."""
-        with few_threads(len(data)):
+        with few_threads(len(data), LONG):
             model.measure(data)
             if not len(data):
                 return

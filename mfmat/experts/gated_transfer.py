@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data
-from mfmat.descent import few_threads
+from mfmat.descent import LONG, few_threads
 from mfmat.errors import FitError, check_choice
 from mfmat.experts.gate_trunk import GateHead, find_gated
 from mfmat.experts.laplace import LaplaceModel
@@ -107,7 +107,7 @@ class GatedTransfer(Expert, kind="gated-transfer"):
 
     def train(self, model: GatedTransferModel, data: Data) -> None:
         """Train from every start, and keep the one whose held-out compounds are likeliest."""
-        with few_threads(len(data)), torch.random.fork_rng(devices=[]):
+        with few_threads(len(data), LONG), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model.measure(data.X[:, :-1])
             parts = hold_out(data, self.held, self.seed)

@@ -151,7 +151,7 @@ class GP(LabelExpert, kind="gp"):
                 expected=f"at most {self.limit} for an exact Gaussian process",
                 fix=f"GP(limit={len(data)}) ({8e-9 * len(data) ** 2:.1f} GB), fewer rows, or mf.Auto()",
             )
-        with few_threads(len(data)):
+        with few_threads(min(len(data), self.learn_rows)):
             self._train(model, data)
 
     def _families(self, views: Mapping[str, object]) -> Families:

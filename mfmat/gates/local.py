@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfmat.descent import few_threads
 from mfmat.errors import SchemaError
 from mfmat.gates.constant import check
 from mfmat.gates.gate import Evidence, FittedGate, Gate
@@ -86,7 +87,9 @@ class LocalGate(Gate, kind="local-gate"):
         gate.shares.copy_(draws)
         if len(evidence.X) and len(mean) > 1:
             gate.place.measure(evidence.X[:, :-1].double())
-            self._tilt(gate, evidence)
+            # Of thousands of rows and a handful of members, threads would only wait for each other.
+            with few_threads(0):
+                self._tilt(gate, evidence)
         return gate
 
     def restore(self, facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> FittedLocalGate:

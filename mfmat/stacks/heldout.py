@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data
+from mfmat.descent import few_threads
 from mfmat.gates import Evidence, FittedGate
 from mfmat.learner import FittedModel
 from mfmat.posteriors import components
@@ -30,7 +31,7 @@ def gather(data: Data, asked: Asked, members: int, *, rescale: bool = False) -> 
     if not len(rows):
         none = data.Y.new_zeros(0, members)
         return Evidence(X, none, none, views)
-    with torch.no_grad():
+    with torch.no_grad(), few_threads(len(rows)):
         said = [[model.posterior(data.X[at].unsqueeze(1), None, True) for model in models] for at, models in asked]
         spreads = torch.cat([torch.stack([p.variance[:, 0, 0].sqrt() for p in own], dim=1) for own in said])
         labels = data.classes.get(int(data.fidelity[rows[0]]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,9 +36,12 @@ class TargetOnly(Learner, kind="target_only"):
         return TargetOnlyModel(self.member.fit(data.at(data.target)), _facts(data)).eval()
 
     def cross_fit(self, data: Data, folds: Sequence[Tensor], executor: Executor | None = None) -> list[FittedModel]:
-        """See `Learner.cross_fit`: as the member does it."""
+        """See `Learner.cross_fit`: as the member does it, where nothing but the target is there."""
+        if not bool((data.fidelity == data.target).all()):
+            # What all sources together suggest of the target depends on the fold.
+            return super().cross_fit(data, folds, executor)
         held = places(data.fidelity == data.target, folds)
-        models = self.member.cross_fit(data.at(data.target), held, executor)
+        models = self.member.cross_fit(replace(data.at(data.target), anchor=data.anchor), held, executor)
         return _wrap(models, [data.without(fold) for fold in folds])
 
     def fit_with_folds(
