@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from mfmat.calibrators.held_out import COLUMNS, LEVEL
+from mfmat.calibrators.held_out import COLUMNS, LEVEL, ask, score
 from mfmat.cell_text import write_cell
 from mfmat.data import Data, material_keys
 from mfmat.features.featurizer import columns_of
@@ -26,7 +27,9 @@ GOLDEN = 5
 """Rows whose predictions are saved with a surrogate and compared when it is loaded."""
 
 
-def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel) -> dict[str, Any]:
+def make_card(
+    table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel, test: Data | None = None
+) -> dict[str, Any]:
     """Versions, provenance, held-out rows with their metrics and what they say of the calibration, golden predictions.
 
     Args:
@@ -34,10 +37,12 @@ def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedMode
         schema: settled on that table.
         data: the table as tensors.
         model: what was fitted.
+        test: rows of the table that were kept from the model, to say how good it is; None: what it held out itself.
     """
     columns = columns_of(schema.featurizers)
     rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
-    heldout = _heldout(table, schema, model)
+    evidence = model.evidence() if test is None else _judge(model, test)
+    heldout = [] if evidence is None else _heldout(table, schema, evidence)
     keys, provenance = material_keys(data.X, data.material), _provenance(table, schema, data)
     labels = schema.classes()
     return {
@@ -50,7 +55,7 @@ def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedMode
         "compared": model.facts.get("compared", []),
         "heldout": heldout,
         "metrics": _metrics(heldout),
-        "calibration": _calibration(heldout, model, data, provenance["created"]),
+        "calibration": _calibration(heldout, evidence, data if test is None else test, provenance["created"]),
         "golden": {
             "rows": [{str(k): _plain(v) for k, v in row.items()} for row in rows.to_dict("records")],
             "predictions": predict_golden(schema, model, rows),
@@ -89,10 +94,12 @@ def _provenance(table: pd.DataFrame, schema: Schema, data: Data) -> dict[str, An
     }
 
 
-def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[dict[str, Any]]:
-    evidence = model.evidence()
-    if evidence is None:
-        return []
+def _judge(model: FittedModel, test: Data) -> Tensor:
+    rows = [torch.arange(len(test))]
+    return score(ask([model], rows, test), rows, test)[0]
+
+
+def _heldout(table: pd.DataFrame, schema: Schema, evidence: Tensor) -> list[dict[str, Any]]:
     columns = columns_of(schema.featurizers)
     rows, records = table[columns], []
     for position, *numbers in evidence.tolist():
@@ -121,9 +128,10 @@ def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _calibration(heldout: list[dict[str, Any]], model: FittedModel, data: Data, measured: str) -> dict[str, Any] | None:
+def _calibration(
+    heldout: list[dict[str, Any]], evidence: Tensor | None, data: Data, measured: str
+) -> dict[str, Any] | None:
     """Where the intervals were tested, on how many rows and compounds, when, and how many values they held."""
-    evidence = model.evidence()
     if evidence is None or not heldout:
         return None
     within = torch.isin(data.rows, evidence[:, 0].long()) & ~data.bounded
