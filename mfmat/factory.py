@@ -8,21 +8,21 @@ import re
 from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import get_args
 
 import pandas as pd
 
 from mfmat.architectures import draw_recipes
-from mfmat.card import digest, make_card
+from mfmat.card import digest, make_card, trace_origin
 from mfmat.data import Data
 from mfmat.datasets import load
 from mfmat.descent import few_threads
 from mfmat.entry_facts import FACTS, Facts, gather_facts
 from mfmat.errors import FitError, MfmatWarning, SchemaError, check_choice, warn
-from mfmat.experts.together import fit_together, form_of
-from mfmat.learner import FittedModel, Learner
+from mfmat.experts.together import fit_together, form_of, remembering
+from mfmat.learner import Learner
 from mfmat.novelty import Novelty
 from mfmat.packing import pack
 from mfmat.progress import track
@@ -226,20 +226,23 @@ def _make(task: Task, parts: tuple[Data, Data], recipes: Sequence[Learner]) -> l
         # On one thread a result does not depend on the machine's cores, and workers do not crowd each other.
         with few_threads(0):
             models = fit_together(recipes, parts[0])
-            return [_pack(task, parts, recipe, model) for recipe, model in zip(recipes, models, strict=True)]
+            origin = trace_origin(task.table, task.schema, parts[0])
+            origin["provenance"]["split"] = {"parts": PARTS, "seed": task.seed}
+            with remembering(models):
+                cards = [make_card(task.table, task.schema, parts[0], m, test=parts[1], origin=origin) for m in models]
+            fitted = [Surrogate(r, task.schema, m, c) for r, m, c in zip(recipes, models, cards, strict=True)]
+            return [_pack(task, parts, each) for each in fitted]
     except Exception as error:
         return error
 
 
-def _pack(task: Task, parts: tuple[Data, Data], recipe: Learner, model: FittedModel) -> Made:
+def _pack(task: Task, parts: tuple[Data, Data], fitted: Surrogate) -> Made:
     data, test = parts
-    card = make_card(task.table, task.schema, data, model, test)
-    card["provenance"]["split"] = {"parts": PARTS, "seed": task.seed}
-    measured = Novelty.of_target(data) if model.evidence() is not None else None
-    fitted = Surrogate(recipe, task.schema, model, card, measured=measured)
-    own = recipe.config()
+    if fitted.model.evidence() is not None:
+        fitted = replace(fitted, measured=Novelty.of_target(data))
+    own = fitted.recipe.config()
     told = dict.fromkeys(OF_TASK) | {"task": task.name, "seed": own.get("seed"), "views": ", ".join(task.schema.views)}
     told |= {"hidden": ", ".join(map(str, own["hidden"])) if "hidden" in own else None}
     told |= {"test_rows": len(test), "split": f"1 of {PARTS} parts of the compounds kept from it, seed {task.seed}"}
     facts = gather_facts(fitted, {"property": task.name} | told | task.told)
-    return Made(task.entry(recipe), pack(fitted, {FACTS: json.dumps(facts, allow_nan=False).encode()}), facts)
+    return Made(task.entry(fitted.recipe), pack(fitted, {FACTS: json.dumps(facts, allow_nan=False).encode()}), facts)

@@ -62,9 +62,10 @@ class Weights(torch.nn.Module):
         evidence: Lotfi et al. 2022, arXiv:2202.11678).
         """
         parameters: dict[str, Tensor] = dict(self.named_parameters())
+        every = rows if given is None else given.join(rows)
 
         def closure() -> tuple[Tensor, list[Tensor]]:
-            loss, precision, noise = self._slopes(rows if given is None else given.join(rows))
+            loss, precision, noise = self._slopes(every)
             if given is not None:
                 less = self._slopes(given)
                 loss, precision, noise = loss - less[0], precision - less[1], noise - less[2]
@@ -88,7 +89,9 @@ class Weights(torch.nn.Module):
             return loss.detach(), precision, noise
         with torch.no_grad():
             moments, precision, noise = rows.moments(self), self.log_precision.exp(), self.noise
-            factor = root(self._precision(moments.gram))
+            gram = self._precision(moments.gram)
+            factor, failed = torch.linalg.cholesky_ex(gram)
+            factor = root(gram) if int(failed) else factor
             inverse = torch.cholesky_inverse(factor)
             mean = inverse @ moments.along
             size = factor.diagonal().log().sum() - 0.5 * self.log_precision[self.block].sum()

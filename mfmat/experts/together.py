@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +20,9 @@ from mfmat.experts.multi_head import FLOOR
 from mfmat.learner import FittedModel, Learner, facts_of
 from mfmat.progress import track
 from mfmat.training import Schedule, fall, hold_out
+
+BLOCKS = 16
+"""Blocks of rows whose scores are remembered."""
 
 
 def fit_together(recipes: Sequence[Learner], data: Data) -> list[FittedModel]:
@@ -52,6 +57,46 @@ def fit_together(recipes: Sequence[Learner], data: Data) -> list[FittedModel]:
     return [found[place] for place in range(len(recipes))]
 
 
+@contextmanager
+def remembering(models: Sequence[FittedModel]) -> Iterator[None]:
+    """While this lasts, networks that were trained together bring equal rows on one scale only once."""
+    networks = [model.network for model in models if isinstance(model, LaplaceModel)]
+    same = [network for network in networks if network.inputs is networks[0].inputs]
+    if len(same) < 2:
+        yield
+        return
+    inputs = same[0].inputs
+    remembered = _Remembered(inputs)
+    try:
+        for network in same:
+            network.inputs = remembered  # type: ignore[assignment]
+        yield
+    finally:
+        for network in same:
+            network.inputs = inputs
+
+
+class _Remembered(torch.nn.Module):
+    """Inputs with what became of the last few blocks of rows."""
+
+    def __init__(self, inputs: torch.nn.Module) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.known: deque[tuple[Tensor, Tensor]] = deque(maxlen=BLOCKS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As of the inputs."""
+        if x.requires_grad:
+            moving: Tensor = self.inputs(x)
+            return moving
+        for seen, found in self.known:
+            if torch.equal(seen, x):
+                return found
+        made: Tensor = self.inputs(x)
+        self.known.append((x, made))
+        return made
+
+
 def form_of(recipe: Learner) -> Learner | None:
     """What recipes that are trained side by side have in common; None of one that is fitted alone."""
     if not isinstance(recipe, BNN) or not recipe.hidden:
@@ -70,9 +115,7 @@ def _fit(recipes: Sequence[BNN], data: Data) -> list[LaplaceModel]:
     first, x = models[0], data.X[:, :-1]
     first.measure(x)
     for model in models[1:]:
-        model.network.inputs.load_state_dict(first.network.inputs.state_dict())
-        if model.familiarity is not None and first.familiarity is not None:
-            model.familiarity.load_state_dict(first.familiarity.state_dict())
+        model.network.inputs, model.familiarity = first.network.inputs, first.familiarity
     parts = [hold_out(data, recipe.held, recipe.seed) for recipe in recipes]
     with few_threads(len(data)):
         with torch.no_grad():
@@ -174,7 +217,8 @@ class _Stack:
         self.names = [name for name, _ in self.form.named_parameters()]
         every = [dict(model.network.named_parameters()) for model in models]
         stacked = [torch.stack([own[name].detach().float() for own in every]) for name in self.names]
-        self.parameters = [value.to(self.device).requires_grad_() for value in stacked]
+        # Matrices lie on their sides, as their gradients come: these then need not be copied.
+        self.parameters = [_turn(value.to(self.device)).contiguous().requires_grad_() for value in stacked]
         self.best = [value.detach().clone() for value in self.parameters]
         self.going = torch.arange(len(models))
         self.draws = [torch.Generator().manual_seed(recipe.seed) for recipe in recipes]
@@ -238,10 +282,10 @@ class _Stack:
         with torch.no_grad():
             for j, model in enumerate(models):
                 for name, value in zip(self.names, self.parameters if last else self.best, strict=True):
-                    model.network.get_parameter(name).copy_(value[j])
+                    model.network.get_parameter(name).copy_(_turn(value)[j])
 
     def _named(self) -> dict[str, Tensor]:
-        return dict(zip(self.names, self.parameters, strict=True))
+        return dict(zip(self.names, map(_turn, self.parameters), strict=True))
 
     def _value(self, z: Tensor, kept: Sequence[Tensor] | None = None) -> Tensor:
         """What each network says of its own rows (M x w x d to M x w)."""
@@ -283,3 +327,8 @@ class _Stack:
         share = (1 / (length + 1e-6)).clamp_max(1.0)
         for g in gradients:
             g.mul_(share.view(-1, *[1] * (g.dim() - 1)))
+
+
+def _turn(value: Tensor) -> Tensor:
+    """Matrices on their sides (M x a x b to M x b x a), and vectors as they are."""
+    return value.mT if value.dim() == 3 else value
