@@ -11,7 +11,7 @@ from mfmat.experts import BNN
 
 DEPTHS = (2, 3, 4)
 """Hidden layers."""
-LAST, FIRST = (8, 32), 96
+LAST, FIRST = (8, 32), 64
 """Units of the last layer, which are what an encoder gives, and of the first at most."""
 A_SHAPE = 16
 """Networks of one shape, trained side by side."""
@@ -22,7 +22,7 @@ EPOCHS, STEPS, BATCH = 15, 200, 128
 def draw_recipes(count: int, seed: int = 0) -> list[BNN]:
     """Networks of random depth and descending widths, each with a seed of its own; about 16 share a shape.
 
-    Two to four layers; the last has 8 to 32 units, those before it up to 96, evenly in the logarithm.
+    Two to four layers; the last has 8 to 32 units, those before it up to 64, evenly in the logarithm.
 
     Args:
         count: of networks.

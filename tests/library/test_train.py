@@ -20,6 +20,7 @@ from mfmat.architectures import draw_recipes
 from mfmat.errors import SavedFileError, SchemaError, UnknownNameError
 from mfmat.factory import PARTS, TrainWarning
 from mfmat.library import Library
+from mfmat.shelf import Shelf
 
 SCHEMA = mf.Schema(mf.Columns(["a", "b"]), value="y", unit="eV")
 RECIPES = [mf.BNN(hidden=(6, 4), steps=20, epochs=2, seed=seed) for seed in range(3)]
@@ -45,18 +46,18 @@ def same(one: Library, other: Library) -> None:
         assert facts[0] == facts[1]
 
 
-def train_until_killed(path: str, chunks: int) -> None:
-    """A process that dies when it has trained more chunks than so many."""
-    made = factory._make
+def train_until_killed(path: str, place: object, name: str) -> None:
+    """A process that dies at the second call of a function."""
+    call, calls = getattr(place, name), 0
 
     def die(*args: object) -> object:
-        nonlocal chunks
-        chunks -= 1
-        if chunks < 0:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        return made(*args)  # type: ignore[arg-type]
+        return call(*args)
 
-    factory._make = die  # type: ignore[assignment]
+    setattr(place, name, die)
     Library(path).train(TASKS, RECIPES)
 
 
@@ -107,21 +108,22 @@ def test_values_of_kept_compounds_change_no_model(whole: Library, tmp_path: Path
         assert library.entries[mine].facts["mae"] > 10
 
 
-def test_a_killed_run_goes_on_where_it_was(whole: Library, tmp_path: Path) -> None:
-    process = get_context("fork").Process(target=train_until_killed, args=(str(tmp_path), 1))
+@pytest.mark.parametrize(("place", "name"), [(factory, "_make"), (factory, "pack"), (Shelf, "append")])
+def test_a_killed_run_goes_on_where_it_was(whole: Library, tmp_path: Path, place: object, name: str) -> None:
+    # While the second task is in training, between two models of the first, and between its files and the index.
+    process = get_context("fork").Process(target=train_until_killed, args=(str(tmp_path), place, name))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     library = Library(tmp_path)
     first = dict(library.entries)
-    assert len(first) == len(RECIPES)
+    assert len(first) == (0 if name == "pack" else len(RECIPES))
     library.train(TASKS, RECIPES, licence="CC0-1.0")
-    assert {name: library.entries[name].facts["created"] for name in first} == {
-        name: entry.facts["created"] for name, entry in first.items()
-    }
+    assert {entry: library.entries[entry] for entry in first} == first
     assert len(library) == 2 * len(RECIPES)
-    for name in set(library.entries) - set(first):
-        assert library.get(name).predict(table(5, 9)).equals(whole.get(name).predict(table(5, 9)))
+    assert library.verify()["ok"].all()
+    for entry in library.entries:
+        assert library.get(entry).predict(table(5, 9)).equals(whole.get(entry).predict(table(5, 9)))
 
 
 def test_nothing_is_trained_twice(whole: Library, monkeypatch: pytest.MonkeyPatch) -> None:
