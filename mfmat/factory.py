@@ -99,7 +99,7 @@ class Task:
     @cached_property
     def sha256(self) -> str:
         """Of all that the models of one recipe depend on."""
-        known = [digest(self.table), self.schema.config(), self.seed, PARTS, self.on_error]
+        known = [self.name, digest(self.table), self.schema.config(), self.seed, PARTS]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -136,7 +136,7 @@ def produce(
     check_choice("on_error", order.on_error, get_args(OnError))
     if wrong := sorted(set(order.told) & set(OF_TASK)):
         raise SchemaError(
-            f"the fact {wrong[0]!r}, which every trained entry has", expected="a free name", fix="another"
+            f"the fact {wrong[0]!r}, which every trained entry has", expected="a name that is free", fix="another name"
         )
     failed: dict[str, Exception] = {}
     wanted = []
@@ -191,7 +191,9 @@ def _train(
     pending: dict[Future[list[Made] | Exception], Task] = {}
     try:
         for task, chunks in wanted:
-            parts = _split(task) if chunks else ValueError()
+            if not chunks:
+                continue
+            parts = _split(task)
             if isinstance(parts, Exception):
                 yield from ((task, parts) for _ in chunks)
             elif executor is None:

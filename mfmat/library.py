@@ -182,6 +182,7 @@ class Library:
         [['gap', '16, 8'], ['gap', '16, 8']]
         """
         self.shelf.check_writable()
+        tasks = (tasks,) if isinstance(tasks, str) else tasks
         order = Order(seed, on_error, facts)
         for made in produce(tasks, recipes, self.entries, order, executor):
             with self.shelf.turn():

@@ -46,10 +46,14 @@ def hold_out(data: Data, share: float, seed: int) -> tuple[Codes, Codes]:
 def hold_out_groups(each: Codes, share: float, seed: int) -> tuple[Codes, Codes]:
     """As `hold_out`, of the group of each row."""
     groups, member = torch.unique(each, return_inverse=True)
-    count = round(share * len(groups)) if len(groups) >= 10 else 0
     order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
-    held = torch.isin(member, order[:count])
+    held = torch.isin(member, order[: count_held(len(groups), share)])
     return torch.nonzero(~held).flatten(), torch.nonzero(held).flatten()
+
+
+def count_held(groups: int, share: float) -> int:
+    """How many groups are held out."""
+    return round(share * groups) if groups >= 10 else 0
 
 
 def train(

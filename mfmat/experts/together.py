@@ -19,7 +19,7 @@ from mfmat.experts.laplace import LaplaceModel
 from mfmat.experts.multi_head import FLOOR
 from mfmat.learner import FittedModel, Learner, facts_of
 from mfmat.progress import track
-from mfmat.training import Schedule, fall, hold_out
+from mfmat.training import Schedule, count_held, fall, hold_out
 
 BLOCKS = 16
 """Blocks of rows whose scores are remembered."""
@@ -30,9 +30,9 @@ def fit_together(recipes: Sequence[Learner], data: Data) -> list[FittedModel]:
 
     `BNN`s that differ in nothing but their seed are stacked and trained by `torch.func.vmap`. Each keeps its own first
     weights, held-out compounds, order of rows and dropout, stops where its own held-out rows are predicted best, and
-    has its own evidence, all as `BNN.fit` does; so each model
-    is that of `recipe.fit(data)` up to rounding. Any other learner, labels and limits are fitted
-    one at a time.
+    has its own evidence: it is the model of `recipe.fit(data)` up to rounding, unless compounds have so unequal numbers
+    of rows that networks would differ in the steps of an epoch; they then all take as many. Any other learner, labels
+    and limits are fitted one at a time.
 
     Args:
         recipes: stacked are `BNN`s with hidden layers and the default `inference`, `layers`, `noise` and `heads`.
@@ -99,7 +99,7 @@ class _Remembered(torch.nn.Module):
 
 def form_of(recipe: Learner) -> Learner | None:
     """What recipes that are trained side by side have in common; None of one that is fitted alone."""
-    if not isinstance(recipe, BNN) or not recipe.hidden:
+    if type(recipe) is not BNN or not recipe.hidden:
         return None
     usual = (recipe.inference, recipe.layers, recipe.noise, recipe.heads) == ("laplace", "last", "source", "shared")
     return replace(recipe, seed=0) if usual else None
@@ -147,7 +147,7 @@ class _Batches:
     @classmethod
     def of(cls, data: Data, held: float, size: int) -> _Batches:
         counts = data.groups.unique(return_counts=True)[1].sort().values
-        out = round(held * len(counts)) if len(counts) >= 10 else 0
+        out = count_held(len(counts), held)
         return cls(size, len(data) - int(counts[len(counts) - out :].sum()), len(data) - int(counts[:out].sum()))
 
     @property
@@ -258,7 +258,7 @@ class _Stack:
         return total
 
     def remember(self, better: Tensor) -> None:
-        """Keep the parameters of the networks that were never better (flags, of those in training)."""
+        """Keep the parameters of the networks that have never been better (flags, of those in training)."""
         which = better.nonzero()[:, 0]
         for kept, p in zip(self.best, self.parameters, strict=True):
             kept[self.going[which].to(kept.device)] = p.detach()[which.to(p.device)]
