@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from mfmat.calibrators.held_out import COLUMNS, LEVEL
+from mfmat.calibrators.held_out import COLUMNS, LEVEL, ask, score
 from mfmat.cell_text import write_cell
 from mfmat.data import Data, material_keys
 from mfmat.features.featurizer import columns_of
@@ -26,7 +28,15 @@ GOLDEN = 5
 """Rows whose predictions are saved with a surrogate and compared when it is loaded."""
 
 
-def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedModel) -> dict[str, Any]:
+def make_card(
+    table: pd.DataFrame,
+    schema: Schema,
+    data: Data,
+    model: FittedModel,
+    *,
+    test: Data | None = None,
+    origin: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Versions, provenance, held-out rows with their metrics and what they say of the calibration, golden predictions.
 
     Args:
@@ -34,27 +44,38 @@ def make_card(table: pd.DataFrame, schema: Schema, data: Data, model: FittedMode
         schema: settled on that table.
         data: the table as tensors.
         model: what was fitted.
+        test: rows of the table that were kept from the model, to say how good it is; None: what it held out itself.
+        origin: `trace_origin` of these rows, where several models of them are made.
     """
+    origin = origin or trace_origin(table, schema, data)
     columns = columns_of(schema.featurizers)
     rows = table[columns].iloc[data.rows[:GOLDEN].numpy()]
-    heldout = _heldout(table, schema, model)
-    keys, provenance = material_keys(data.X, data.material), _provenance(table, schema, data)
-    labels = schema.classes()
+    evidence = model.evidence() if test is None else _judge(model, test)
+    heldout = [] if evidence is None else _heldout(table, schema, evidence)
+    created = origin["provenance"]["created"]
     return {
-        "versions": {name: version(name) for name in ("mfmat", "torch", "botorch", "gpytorch")}
-        | {"python": platform.python_version()},
-        "provenance": provenance,
-        "means": [] if labels else _means(data, model),
-        "seen": {name: keys[data.fidelity == i].tolist() for i, name in enumerate(schema.sources)},
+        **origin,
+        "means": [] if schema.classes() else _means(data, model),
         "why": model.facts.get("why", []),
         "compared": model.facts.get("compared", []),
         "heldout": heldout,
         "metrics": _metrics(heldout),
-        "calibration": _calibration(heldout, model, data, provenance["created"]),
+        "calibration": _calibration(heldout, evidence, data if test is None else test, created),
         "golden": {
             "rows": [{str(k): _plain(v) for k, v in row.items()} for row in rows.to_dict("records")],
             "predictions": predict_golden(schema, model, rows),
         },
+    }
+
+
+def trace_origin(table: pd.DataFrame, schema: Schema, data: Data) -> dict[str, Any]:
+    """What a card says of the rows, whatever was fitted to them: versions, provenance, and the materials by number."""
+    keys = material_keys(data.X, data.material)
+    return {
+        "versions": {name: version(name) for name in ("mfmat", "torch", "botorch", "gpytorch")}
+        | {"python": platform.python_version()},
+        "provenance": _provenance(table, schema, data),
+        "seen": {name: keys[data.fidelity == i].tolist() for i, name in enumerate(schema.sources)},
     }
 
 
@@ -89,17 +110,19 @@ def _provenance(table: pd.DataFrame, schema: Schema, data: Data) -> dict[str, An
     }
 
 
-def _heldout(table: pd.DataFrame, schema: Schema, model: FittedModel) -> list[dict[str, Any]]:
-    evidence = model.evidence()
-    if evidence is None:
-        return []
-    columns = columns_of(schema.featurizers)
-    rows, records = table[columns], []
-    for position, *numbers in evidence.tolist():
-        inputs = {str(name): _plain(cell) for name, cell in rows.iloc[int(position)].items()}
-        said = dict(zip(COLUMNS[1:], numbers, strict=True))
-        records.append({"index": _plain(table.index[int(position)]), "inputs": inputs, **said})
-    return records
+def _judge(model: FittedModel, test: Data) -> Tensor:
+    rows = [torch.arange(len(test))]
+    return score(ask([model], rows, test), rows, test)[0]
+
+
+def _heldout(table: pd.DataFrame, schema: Schema, evidence: Tensor) -> list[dict[str, Any]]:
+    positions = evidence[:, 0].long().numpy()
+    inputs = table[columns_of(schema.featurizers)].iloc[positions].to_dict("records")
+    said = [dict(zip(COLUMNS[1:], numbers, strict=True)) for numbers in evidence[:, 1:].tolist()]
+    return [
+        {"index": _plain(index), "inputs": {str(name): _plain(cell) for name, cell in row.items()}, **numbers}
+        for index, row, numbers in zip(table.index[positions], inputs, said, strict=True)
+    ]
 
 
 def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:
@@ -121,9 +144,10 @@ def _metrics(heldout: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _calibration(heldout: list[dict[str, Any]], model: FittedModel, data: Data, measured: str) -> dict[str, Any] | None:
+def _calibration(
+    heldout: list[dict[str, Any]], evidence: Tensor | None, data: Data, measured: str
+) -> dict[str, Any] | None:
     """Where the intervals were tested, on how many rows and compounds, when, and how many values they held."""
-    evidence = model.evidence()
     if evidence is None or not heldout:
         return None
     within = torch.isin(data.rows, evidence[:, 0].long()) & ~data.bounded

@@ -11,6 +11,8 @@ from mfmat.surrogate import Surrogate
 
 Facts = dict[str, Any]
 """By name: text, numbers, truth values, None."""
+FACTS = "facts.json"
+"""In every entry, so that the index can be written anew."""
 OWN = ("property", "unit")
 """Told by the schema unless the owner says otherwise."""
 

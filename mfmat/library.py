@@ -6,54 +6,30 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mfmat.cache_folder import cache
-from mfmat.entry_facts import Facts, gather_facts
+from mfmat.entry import ENDING, ENTRIES, Entry, parse
+from mfmat.entry_facts import FACTS, gather_facts
 from mfmat.errors import MfmatError, MfmatWarning, SavedFileError, SchemaError, UnknownNameError, nearest, warn
+from mfmat.factory import Order, Tasks, produce
+from mfmat.learner import Learner
 from mfmat.packing import pack, read_packed, unpack
 from mfmat.progress import track
 from mfmat.shelf import Shelf
+from mfmat.skipping import OnError
 from mfmat.surrogate import Surrogate
 
-INDEX, ENTRIES, ENDING = "index.jsonl", "entries", ".zip"
-FACTS = "facts.json"
-"""In every entry, so that the index can be written anew."""
+INDEX = "index.jsonl"
 
 
 class LibraryWarning(MfmatWarning):
     """Lines of an index that cannot be read; all others serve."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the index.
-
-    Attributes:
-        name: of the entry.
-        sha256: of its file.
-        size: of its file, in bytes.
-        facts: what is known about it.
-    """
-
-    name: str
-    sha256: str
-    size: int
-    facts: Facts
-
-    @property
-    def file(self) -> str:
-        """Where it stands in the library."""
-        return f"{ENTRIES}/{self.name}{ENDING}"
-
-    def line(self) -> bytes:
-        """As it stands in the index."""
-        return json.dumps(asdict(self), allow_nan=False).encode()
 
 
 class Library:
@@ -134,8 +110,59 @@ class Library:
         with self.shelf.turn():
             taken = self.entries
             name = _free(known["property"], taken) if name is None else _checked(name, taken)
-            self._put(Entry(name, _digest(content), len(content), known), content)
+            self._put([(Entry(name, _digest(content), len(content), known), content)])
         return name
+
+    def train(
+        self,
+        tasks: Tasks,
+        recipes: int | Sequence[Learner] = 32,
+        *,
+        seed: int = 0,
+        executor: Executor | None = None,
+        on_error: OnError = "raise",
+        **facts: Any,
+    ) -> pd.DataFrame:
+        """Train many models of many tables, add them, and return what is known of all entries of these tasks.
+
+        Each table is encoded once. A fifth of the target's compounds is kept from all its models, and what each says of
+        them are the metrics of its entry. Networks of one shape are trained side by side (`fit_together`), and added
+        16 at a time. An entry's name is that of the task and a digest of recipe, table and seed: the same call, after a
+        kill at any moment or with more tasks, trains only what is missing.
+
+        Args:
+            tasks: a table with its schema by the task's name; or names that `mfmat.datasets.load` takes.
+            recipes: how many random networks for each task (`draw_recipes`); or learners, the same for all tasks.
+            seed: of the compounds that are kept, and of the random networks.
+            executor: where the models are trained, each process on one core; here, one chunk after the other, unless
+                given. The results are the same.
+            on_error: `"raise"`; or `"skip"` to leave out rows that cannot be read and tasks that fail, with a warning.
+            facts: of every entry, such as `licence="CC-BY-4.0"`; `property` is the task's name unless told.
+
+        Raises:
+            SchemaError: a fact that every entry has anyway.
+            SavedFileError: a library that can only be read.
+
+        Warns:
+            TrainWarning: tasks that failed, with `on_error="skip"`.
+
+        Yamada et al. 2019 (XenonPy.MDL), doi:10.1021/acscentsci.9b00804.
+
+        >>> import tempfile
+        >>> import mfmat as mf
+        >>> table, schema = mf.datasets.load("semiconductor-gaps")
+        >>> recipes = [mf.BNN(hidden=(16, 8), steps=30, epochs=1, seed=seed) for seed in range(2)]
+        >>> Library(tempfile.mkdtemp()).train({"gap": (table, schema)}, recipes)[["property", "hidden"]].values.tolist()
+        [['gap', '16, 8'], ['gap', '16, 8']]
+        """
+        self.shelf.check_writable()
+        tasks = (tasks,) if isinstance(tasks, str) else tasks
+        order = Order(seed, on_error, facts)
+        for made in produce(tasks, recipes, self.entries, order, executor):
+            with self.shelf.turn():
+                new = [each for each in made if each.name not in self.entries]
+                self._put([(Entry(m.name, _digest(m.content), len(m.content), m.facts), m.content) for m in new])
+        return _frame({name: entry for name, entry in self.entries.items() if entry.facts.get("task") in tasks})
 
     def get(self, name: str) -> Surrogate:
         """The surrogate of that name, with predictions equal to those saved with it.
@@ -256,7 +283,7 @@ class Library:
         with self.shelf.turn():
             there = self.entries.get(entry.name)
             if there is None:
-                self._put(entry, content)
+                self._put([(entry, content)])
             elif there.sha256 != entry.sha256:
                 raise SchemaError(
                     f"the entry {entry.name!r}, of which {self.shelf.root} has another",
@@ -264,13 +291,15 @@ class Library:
                     fix="pull into an empty folder, or add it under another name",
                 )
 
-    def _put(self, entry: Entry, content: bytes) -> None:
+    def _put(self, new: Sequence[tuple[Entry, bytes]]) -> None:
         known = self.entries
-        # The file first: a process killed between the two leaves a file that `verify` finds.
-        self.shelf.write(entry.file, content)
-        self.shelf.append(INDEX, entry.line())
-        # Nobody else writes now, so that the thousandth entry need not read the thousand lines before it.
-        self._known = self.shelf.stamp(INDEX), known | {entry.name: entry}
+        # The files first: a process killed between the two leaves files that `verify` finds.
+        for entry, content in new:
+            self.shelf.write(entry.file, content)
+        if new:
+            self.shelf.append(INDEX, b"\n".join(entry.line() for entry, _ in new))
+            # Nobody else writes now, so that the thousandth entry need not read the thousand lines before it.
+            self._known = self.shelf.stamp(INDEX), known | {entry.name: entry for entry, _ in new}
 
     def _rewrite(self) -> None:
         with self.shelf.turn():
@@ -292,21 +321,12 @@ class Library:
         except MfmatError as error:
             return str(error)
         with self.shelf.turn():
-            self._put(Entry(name, _digest(content), len(content), facts), content)
+            self._put([(Entry(name, _digest(content), len(content), facts), content)])
         return ""
 
     def _parse(self) -> tuple[dict[str, Entry], list[int]]:
         """The entries of the index by name, the latest line of each; and the numbers of lines that cannot be read."""
-        lines = self.shelf.read(INDEX).split(b"\n") if self.shelf.has(INDEX) else []
-        numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip()]
-        try:
-            # All at once is several times as fast as line by line.
-            read = zip(
-                (i for i, _ in numbered), json.loads(b"[" + b",".join(line for _, line in numbered) + b"]"), strict=True
-            )
-            return _entries(read), []
-        except (ValueError, KeyError, TypeError):
-            return _one_by_one(numbered)
+        return parse(self.shelf.read(INDEX)) if self.shelf.has(INDEX) else ({}, [])
 
 
 def _frame(entries: Mapping[str, Entry]) -> pd.DataFrame:
@@ -316,21 +336,6 @@ def _frame(entries: Mapping[str, Entry]) -> pd.DataFrame:
 def _words(condition: str) -> list[str]:
     """What could be the name of a fact: words, and whatever stands between backticks."""
     return list(dict.fromkeys(quoted or word for quoted, word in re.findall(r"`([^`]+)`|([^\W\d]\w*)", condition)))
-
-
-def _entries(read: Iterable[tuple[int, dict[str, Any]]]) -> dict[str, Entry]:
-    return {line["name"]: Entry(**line) for _, line in read}
-
-
-def _one_by_one(numbered: Iterable[tuple[int, bytes]]) -> tuple[dict[str, Entry], list[int]]:
-    found: dict[str, Entry] = {}
-    lost = []
-    for i, line in numbered:
-        try:
-            found |= _entries([(i, json.loads(line))])
-        except (ValueError, KeyError, TypeError):
-            lost.append(i)
-    return found, lost
 
 
 def _free(wanted: str, taken: dict[str, Entry]) -> str:

@@ -1,4 +1,4 @@
-"""One verb per call of a library: add, query, get, verify, pull."""
+"""One verb per call of a library: add, train, query, get, verify, pull."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mfmat.shell import Out, Saved, write_table
+from mfmat.shell import OnError, Out, Saved, Skip, read_table, write_table
 
 app = typer.Typer(
     help="Fitted models in a folder or behind a URL, with what is known of each.",
@@ -36,6 +36,36 @@ def add(
     from mfmat.surrogate import load
 
     typer.echo(f"added {Library(library).add(load(surrogate), name, **_read_facts(fact or []))}")
+
+
+@app.command()
+def train(
+    library: Root,
+    task: Annotated[list[str] | None, typer.Option(help="A table by its name in mfmat.datasets (repeat).")] = None,
+    table: Annotated[list[Path] | None, typer.Option(help="CSV, one value a row, with --schema (repeat).")] = None,
+    schema: Annotated[Path | None, typer.Option(help="JSON of their schema (`schema.config()`).")] = None,
+    networks: Annotated[int, typer.Option(help="Random networks for each table.")] = 32,
+    seed: Annotated[int, typer.Option(help="Of the compounds kept to judge by, and of the networks.")] = 0,
+    fact: Annotated[list[str] | None, typer.Option(help="NAME=VALUE to ask for later (repeat).")] = None,
+    on_error: Skip = OnError.RAISE,
+) -> None:
+    """Train many networks for each table and put them in; run again, it trains only what is missing.
+
+    Example: `mfmat library train models --task jarvis/n_seebeck --task dft/mp_mu_b --networks 32`
+    """
+    from mfmat.datasets import load
+    from mfmat.library import Library
+    from mfmat.schema import Schema
+
+    if not (task or table) or (schema is None) != (not table):
+        raise typer.BadParameter("expected --task NAME, or --table FILE with --schema FILE")
+    tasks = {name: load(name) for name in task or []}
+    if schema is not None:
+        meaning = Schema.of(json.loads(schema.read_text()))
+        tasks |= {path.stem: (read_table(path, meaning), meaning) for path in table or []}
+    facts = _read_facts(fact or [])
+    found = Library(library).train(tasks, networks, seed=seed, on_error=on_error.value, **facts)
+    typer.echo(f"{library} has {len(found)} entries of {len(tasks)} task{'s' * (len(tasks) != 1)}")
 
 
 @app.command()

@@ -101,9 +101,15 @@ class Trunk(torch.nn.Module):
         self.dropout = dropout
         self.width = sizes[-1]
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Features of rows on one scale (b x q x width to b x q x hidden[-1])."""
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            step = functional.dropout(functional.silu(norm(layer(z))), self.dropout, self.training)
+    def forward(self, z: Tensor, kept: Sequence[Tensor] | None = None) -> Tensor:
+        """Features of rows on one scale (b x q x width to b x q x hidden[-1]).
+
+        Args:
+            z: the rows.
+            kept: factors on the units of each layer, in place of those that dropout draws.
+        """
+        for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            units = functional.silu(norm(layer(z)))
+            step = units * kept[i] if kept else functional.dropout(units, self.dropout, self.training)
             z = z + step if z.shape == step.shape else step
         return z

@@ -11,6 +11,9 @@ from pathlib import Path
 from mfmat.errors import SavedFileError
 from mfmat.surrogate import Surrogate, load
 
+LEVEL = 3
+"""Of compression: half the time of the usual 6, for 3% more bytes of a network."""
+
 
 def pack(surrogate: Surrogate, beside: Mapping[str, bytes] | None = None) -> bytes:
     """A surrogate as bytes that `unpack` reads, with other files beside it by their names."""
@@ -51,7 +54,7 @@ def zip_folder(folder: Path) -> bytes:
     with zipfile.ZipFile(content, "w") as archive:
         for file in sorted(folder.iterdir()):
             # A fixed time, as that of the file would make every copy different.
-            archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes(), zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes(), zipfile.ZIP_DEFLATED, LEVEL)
     return content.getvalue()
 
 

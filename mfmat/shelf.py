@@ -101,7 +101,7 @@ class Shelf:
         Raises:
             SavedFileError: a place that can only be read.
         """
-        self._check_writable()
+        self.check_writable()
         if self.folder is None:
             self._remote.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
             self._remote.pipe_file(self._path(name), content)
@@ -122,7 +122,7 @@ class Shelf:
         Raises:
             SavedFileError: a place that can only be read.
         """
-        self._check_writable()
+        self.check_writable()
         if self.folder is None:
             before = self.read(name) if self.has(name) else b""
             self.write(name, _ended(before) + line + b"\n")
@@ -161,7 +161,12 @@ class Shelf:
         root: str = url_to_fs(self.root, **dict(self.options))[1]
         return f"{root.rstrip('/')}/{name}"
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
+        """Nothing, where files can be put.
+
+        Raises:
+            SavedFileError: a place that can only be read.
+        """
         if not self.writable:
             raise SavedFileError(
                 f"{self.root}, which can only be read",

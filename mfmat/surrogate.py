@@ -265,7 +265,9 @@ class Surrogate:
                 expected="the same rows, columns and cells",
                 fix="pass the table as it was given to fit",
             )
-        return self.schema.data(seen, on_error="skip" if self.card["provenance"]["skipped"] else "raise")
+        data = self.schema.data(seen, on_error="skip" if self.card["provenance"]["skipped"] else "raise")
+        split = self.card["provenance"].get("split")
+        return data.without(data.split(split["parts"], split["seed"])[0]) if split else data
 
     def save(self, path: str | Path) -> None:
         """Write `path` as a folder of JSON and safetensors with checksums; no pickle."""

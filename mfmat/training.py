@@ -46,10 +46,14 @@ def hold_out(data: Data, share: float, seed: int) -> tuple[Codes, Codes]:
 def hold_out_groups(each: Codes, share: float, seed: int) -> tuple[Codes, Codes]:
     """As `hold_out`, of the group of each row."""
     groups, member = torch.unique(each, return_inverse=True)
-    count = round(share * len(groups)) if len(groups) >= 10 else 0
     order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
-    held = torch.isin(member, order[:count])
+    held = torch.isin(member, order[: count_held(len(groups), share)])
     return torch.nonzero(~held).flatten(), torch.nonzero(held).flatten()
+
+
+def count_held(groups: int, share: float) -> int:
+    """How many groups are held out."""
+    return round(share * groups) if groups >= 10 else 0
 
 
 def train(
@@ -76,7 +80,7 @@ def train(
     batches = math.ceil(len(rows) / schedule.batch)
     epochs = max(schedule.epochs, math.ceil(schedule.steps / max(batches, 1)))
     optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=schedule.decay, fused=True)
-    fall = torch.optim.lr_scheduler.LambdaLR(optimiser, _rates(epochs * batches))
+    decline = torch.optim.lr_scheduler.LambdaLR(optimiser, fall(epochs * batches))
     # Scoring after every step would cost more than training where an epoch is a single step.
     every = max(1, epochs // 100)
     best, kept, since = math.inf, [p.detach().clone() for p in parameters], 0
@@ -86,7 +90,7 @@ def train(
             loss(batch).backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
-            fall.step()
+            decline.step()
         if score is None or ((epoch + 1) % every and epoch + 1 < epochs):
             continue
         now = score()
@@ -107,7 +111,8 @@ def _orders(rows: Codes, epochs: int, seed: int) -> Iterator[Tensor]:
         yield rows[torch.randperm(len(rows), generator=generator)]
 
 
-def _rates(steps: int) -> Callable[[int], float]:
+def fall(steps: int) -> Callable[[int], float]:
+    """The learning rate at each step as a share of the largest: up within a tenth of the steps, then down a cosine."""
     warm = max(steps // 10, 1)
 
     def rate(step: int) -> float:

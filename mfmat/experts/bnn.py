@@ -157,7 +157,8 @@ class BNN(LabelExpert, kind="bnn"):
             return torch.arange(len(data)), torch.arange(0)
         parts = hold_out(data, self.held, self.seed)
         schedule = Schedule(self.epochs, self.steps, self.batch, self.rate, self.decay)
-        fit_heads(model.network, data, model.standardise(data), parts, schedule, device=self.device)
+        standard = model.standardise(data)
+        fit_heads(model.network, data, standard, parts, schedule, device=self.device, seed=self.seed)
         model.network.eval()
         return parts
 

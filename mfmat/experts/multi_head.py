@@ -86,6 +86,7 @@ def fit_heads(
     schedule: Schedule,
     *,
     device: str,
+    seed: int = 0,
 ) -> None:
     r"""Train on the first part of the rows, in single precision, and stop where the second is predicted best.
 
@@ -99,6 +100,7 @@ def fit_heads(
         parts: positions to train on, and held out (none: train to the end).
         schedule: how long and how fast.
         device: where to.
+        seed: of the order of the rows.
     """
     work = copy.deepcopy(network).float().to(device)
     with torch.no_grad():
@@ -125,7 +127,7 @@ def fit_heads(
         return total
 
     work.train()
-    train(list(work.parameters()), loss, rows, score if len(held) else None, schedule)
+    train(list(work.parameters()), loss, rows, score if len(held) else None, schedule, seed=seed)
     with torch.no_grad():
         for mine, trained in zip(network.parameters(), work.parameters(), strict=True):
             mine.copy_(trained)

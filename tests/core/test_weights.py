@@ -178,3 +178,23 @@ def test_with_fewer_rows_than_features_the_evidence_is_the_same() -> None:
     mean = weights.mean.clone()
     weights.condition(summed)
     torch.testing.assert_close(weights.mean, mean)
+
+
+@pytest.mark.parametrize("known", ["nothing", "some", "all"])
+def test_the_slopes_are_those_of_the_evidence(known: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(80, 6, generator=generator).double()
+    y, source = torch.randn(80, generator=generator).double(), torch.arange(80) % 3
+    relative = 0.5 + torch.rand(80, generator=generator).double()
+    flags = {"nothing": source < 0, "some": source == 1, "all": source >= 0}[known]
+    rows = Evidence.of(features, y, source, 3, relative=relative, extra=torch.where(flags, 0.3, 0.0).double())
+    weights = Weights([1, 3, 2], 3)
+    with torch.no_grad():
+        weights.log_precision.copy_(torch.tensor([0.5, -1.0, 2.0]))
+        weights.log_noise.copy_(torch.tensor([-2.0, 0.3, -0.5]))
+    surprise = weights.surprise(rows)
+    expected = torch.autograd.grad(surprise, [weights.log_precision, weights.log_noise])
+    loss, *slopes = weights._slopes(rows)
+    torch.testing.assert_close(loss, surprise.detach())
+    for got, wanted in zip(slopes, expected, strict=True):
+        torch.testing.assert_close(got, wanted)
