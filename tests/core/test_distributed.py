@@ -91,6 +91,24 @@ def test_a_pool_scored_elsewhere_is_scored_as_here(executor: Executor) -> None:
     pd.testing.assert_frame_equal(mf.suggest(surrogate, iter(chunks), 4, executor=executor), here)
 
 
+def test_networks_trained_elsewhere_are_those_trained_here(executor: Executor, tmp_path: Path) -> None:
+    dear = table(40).query("source == 'dear'")
+    tasks = {
+        "rise": (dear, mf.Schema(mf.Columns("x"), "y")),
+        "fall": (dear.assign(y=-dear["y"]), mf.Schema(mf.Columns("x"), "y")),
+    }
+    recipes = [mf.BNN(hidden=(8, 4), steps=40, epochs=4, seed=seed) for seed in range(3)]
+    found = {}
+    for name, where in (("here", None), ("there", executor)):
+        library = mf.Library(tmp_path / name)
+        library.train(tasks, recipes, executor=where)
+        found[name] = {entry: library.get(entry).predict(dear) for entry in sorted(library.entries)}
+    assert list(found["here"]) == list(found["there"])
+    assert len(found["here"]) == 6
+    for entry, said in found["here"].items():
+        pd.testing.assert_frame_equal(found["there"][entry], said, check_exact=True)
+
+
 def test_a_worker_that_is_killed_costs_its_own_task_only(client: Any, executor: Executor) -> None:
     data = SCHEMA.data(table(60))
     folds = data.split(12, 0)
