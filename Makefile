@@ -19,10 +19,10 @@ LEFT_OUT := $(filter-out $(MARKERS),$(OPTIONAL))
 SELECTED := $(subst $(space), and ,$(LEFT_OUT:%=not@%))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # The one on compositions runs where matminer is, those on experts take hours.
-BENCHMARKS := $(filter-out %/record.py %/botorch_policies.py %/make_page.py %/composition.py %/experts.py %/growth.py %/fusion.py %/thermoelectrics.py %/labels.py %/calibration.py %/calibration_loop.py %/campaigns.py %/transfer.py %/levels.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out %/record.py %/botorch_policies.py %/make_page.py %/composition.py %/experts.py %/growth.py %/fusion.py %/thermoelectrics.py %/labels.py %/calibration.py %/calibration_loop.py %/campaigns.py %/transfer.py %/levels.py %/shotgun.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint docs check-matminer benchmark benchmark-experts clean
+.PHONY: help demo test check lint docs starter check-matminer benchmark benchmark-experts clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -50,6 +50,9 @@ lint: .venv/.dev  ## style and types alone
 docs: .venv/.dev  ## the site, in site/
 	$(BIN)/python benchmarks/make_page.py
 	$(BIN)/mkdocs build --strict --quiet
+
+starter: .venv/.dev  ## the starter library of pretrained networks, in starter/ and starter.zip (needs MFMAT_DATA)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/make_starter_library.py starter
 
 benchmark: .venv/.dev $(SECOND)/.dev  ## every benchmark, one after the other, then docs/benchmarks.md
 	$(SECOND)/bin/python benchmarks/composition.py

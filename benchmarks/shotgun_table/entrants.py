@@ -42,13 +42,14 @@ def frozen(train: Data, library: str, query: str) -> Model:
     return Frozen(train, list(Screened(library, query, keep=1).fit(train).lookers))
 
 
+KIN = "Shotgun, same quantity"
 ENTRANTS: dict[str, Callable[[Data, str, str], Model]] = {
     "direct": lambda train, library, query: mf.GP().fit(train),
     "RandomForest": lambda train, library, query: RandomForest().fit(train),
     "Shotgun": lambda train, library, query: mf.Shotgun(library, query).fit(train),
-    "Shotgun, same quantity": lambda train, library, query: mf.Shotgun(library).fit(train),
+    KIN: lambda train, library, query: mf.Shotgun(library, query).fit(train),
     "best single source": lambda train, library, query: Screened(library, query, keep=1).fit(train),
     "best encoder + forest": frozen,
 }
-"""By what they are called: (rows, library, condition) to a fitted model. Only one of them may ask entries of the
-target's own quantity, as a computed band gap is of a measured one."""
+"""By what they are called: (rows, library, condition) to a fitted model. The condition of `KIN` lets entries of the
+target's own quantity take part, as a computed band gap is of a measured one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -230,6 +231,14 @@ def test_a_library_behind_a_url_is_read_and_kept(library: Library, site, cache: 
     assert [path for path in site.requests if path.endswith("b.zip")] == fetched
     with pytest.raises(SavedFileError, match="only be read"):
         reader.add(library.get("a"))
+
+
+def test_a_library_in_one_file_behind_a_url_is_read(library: Library, site, tmp_path: Path, cache: Path) -> None:
+    packed = Path(shutil.make_archive(str(tmp_path / "all"), "zip", library.shelf.folder))
+    site.files = {"/all.zip": packed.read_bytes()}
+    reader = Library(f"zip:///::simplecache::{site.url('/all.zip')}")
+    assert list(reader.query("order > 0").index) == ["b", "c"]
+    assert reader.get("b").schema == library.get("b").schema
 
 
 def test_a_damaged_file_behind_a_url_is_refused(library: Library, site, cache: Path) -> None:
