@@ -1,6 +1,6 @@
 """Train the starter library: a few networks of each public property, small enough to send around as one file.
 
-    python tools/make_starter_library.py starter [--networks 5]
+    python tools/make_starter_library.py starter [--networks 4]
 
 Leaves the library in that folder and, beside it, as one zip file that `mf.Library` reads from a web server. Needs
 MFMAT_DATA; a run that was stopped goes on where it was.
@@ -35,7 +35,7 @@ CRYSTALS = {
     "jarvis/eps_mbj": "dielectric constant",
 }
 MOLECULES = {"molecule-polarizability": "polarizability", "molecule-dipole": "dipole moment"}
-ROWS = 3000
+ROWS = 2000
 """Of a table, at most."""
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     """Train what is missing, then put all of it into one file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--networks", type=int, default=5, help="of each property")
+    parser.add_argument("--networks", type=int, default=4, help="of each property")
     asked = parser.parse_args()
     library = mf.Library(asked.folder)
     for name, quantity in (CRYSTALS | MOLECULES).items():
