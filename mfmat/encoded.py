@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mfmat.data import Data
-from mfmat.learner import Facts, FittedModel, WrappedModel
+from mfmat.learner import Facts, FittedModel, RowsOfInner
 from mfmat.types import Covariance, Flags, Rows
 from mfmat.view_weights import ViewWeights
 
@@ -80,7 +80,7 @@ def _join(X: Rows, blocks: Sequence[Tensor]) -> Tensor:
     return torch.cat([X[..., :-1], *blocks, X[..., -1:]], dim=-1)
 
 
-class EncodedModel(WrappedModel):
+class EncodedModel(RowsOfInner):
     """A model over the columns of a row and what lookers make of them; keeps the lookers, too.
 
     Args:
@@ -131,15 +131,3 @@ class EncodedModel(WrappedModel):
     def probabilities(self, X: Rows) -> Tensor:
         """See `FittedModel.probabilities`."""
         return self.inner.probabilities(self.encode(X))
-
-    def held_noise(self) -> Tensor | None:
-        """See `FittedModel.held_noise`."""
-        return self.inner.held_noise()
-
-    def told(self) -> Tensor | None:
-        """See `FittedModel.told`."""
-        return self.inner.told()
-
-    def solve(self, B: Tensor) -> Tensor:
-        """See `FittedModel.solve`."""
-        return self.inner.solve(B)

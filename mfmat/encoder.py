@@ -17,7 +17,7 @@ from torch.nn import functional
 from mfmat.encoded import Looker
 from mfmat.entry_models import find_digest, locate, read_entry
 from mfmat.errors import Problem, SchemaError, check_choice, nearest
-from mfmat.features.featurizer import Featurizer, columns_of
+from mfmat.features.featurizer import Featurizer, columns_of, encode_all
 from mfmat.surrogate import Surrogate
 
 LAYERS = ("hidden", "posterior", "both")
@@ -100,20 +100,15 @@ class Encoder(Featurizer, kind="encoder"):
 
     def encode(self, table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
         """See `Featurizer.encode`."""
-        own, blocks, problems = self._own(table), [], []
-        for featurizer in self._surrogate.schema.featurizers:
-            block, bad = featurizer.encode(own)
-            blocks.append(block)
-            problems += [self._named(problem) for problem in bad]
-        blocks += [featurizer.encode_sets(own) for featurizer in self._surrogate.schema.featurizers]
-        X = torch.from_numpy(np.concatenate(blocks, axis=1))
+        inputs, problems = encode_all(self._surrogate.schema.featurizers, self._own(table))
+        X = torch.from_numpy(inputs)
         # Metadata, which no learner sees, are columns, too.
         X = functional.pad(X, (0, self._width + 1 - X.shape[1])).unsqueeze(1)
         refused = X.isnan().any(dim=-1).flatten()
         parts = [self._encode_some(part) for part in X.nan_to_num().split(ROWS)]
         found = torch.cat([torch.zeros(0, len(self.features)).double(), *parts])
         found[refused] = torch.nan
-        return found.numpy(), problems
+        return found.numpy(), [self._named(problem) for problem in problems]
 
     def settle(self, table: pd.DataFrame) -> Self:
         """With the SHA-256 of the present entry, where none is given."""

@@ -43,9 +43,7 @@ def find_digest(address: str) -> str:
         UnknownNameError: there is none.
     """
     root, name = locate(address)
-    library = open_library(root)
-    library.address(name)
-    return library.entries[name].sha256
+    return open_library(root).entry(name).sha256
 
 
 def read_entry(address: str, sha256: str = "") -> Surrogate:

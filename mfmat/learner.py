@@ -213,6 +213,22 @@ class WrappedModel(FittedModel):
         return self.inner.probabilities(X)
 
 
+class RowsOfInner(WrappedModel):
+    """A model around another whose rows and their noise are those that the other was fitted to."""
+
+    def held_noise(self) -> Tensor | None:
+        """See `FittedModel.held_noise`."""
+        return self.inner.held_noise()
+
+    def told(self) -> Tensor | None:
+        """See `FittedModel.told`."""
+        return self.inner.told()
+
+    def solve(self, B: Tensor) -> Tensor:
+        """See `FittedModel.solve`."""
+        return self.inner.solve(B)
+
+
 class OpenModel(WrappedModel):
     """A model around another whose joint distribution it leaves as it is: what is measured is the other's to learn."""
 

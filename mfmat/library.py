@@ -173,14 +173,27 @@ class Library:
         """
         return unpack(self.content(name))
 
+    def entry(self, name: str) -> Entry:
+        """One line of the index.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        if name not in self.entries:
+            raise UnknownNameError(
+                f"entry {name!r}",
+                expected=f"one of the {len(self)} entries of {self.shelf.root}",
+                fix=nearest(name, self.entries) + "library.query() lists them",
+            )
+        return self.entries[name]
+
     def address(self, name: str) -> str:
         """An entry as text that `Encoder` and `Pretrained` take: the folder or URL, `#`, and its name.
 
         Raises:
             UnknownNameError: there is none.
         """
-        self._require(name)
-        return f"{self.shelf.root}#{name}"
+        return f"{self.shelf.root}#{self.entry(name).name}"
 
     def query(self, condition: str = "") -> pd.DataFrame:
         """What is known of the entries that meet a condition, one a row; of all without one.
@@ -255,7 +268,7 @@ class Library:
             UnknownNameError: there is none.
             SavedFileError: it is missing, cut short or altered.
         """
-        entry = self._require(name)
+        entry = self.entry(name)
         kept = cache() / "libraries" / entry.sha256
         if self.shelf.folder is None and kept.is_file() and _digest(content := kept.read_bytes()) == entry.sha256:
             return content
@@ -269,15 +282,6 @@ class Library:
         if self.shelf.folder is None:
             Shelf(str(kept.parent)).write(kept.name, content)
         return content
-
-    def _require(self, name: str) -> Entry:
-        if name not in self.entries:
-            raise UnknownNameError(
-                f"entry {name!r}",
-                expected=f"one of the {len(self)} entries of {self.shelf.root}",
-                fix=nearest(name, self.entries) + "library.query() lists them",
-            )
-        return self.entries[name]
 
     def _take(self, entry: Entry, content: bytes) -> None:
         with self.shelf.turn():

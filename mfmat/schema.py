@@ -19,7 +19,7 @@ from mfmat.cells import find_levels, find_missing
 from mfmat.costs import Cost, check_costs, check_rates, check_setup, find_units, name_columns, read_costs, scalar
 from mfmat.data import Data, material_keys
 from mfmat.errors import Problem, SchemaError, TableError, UnknownNameError, nearest
-from mfmat.features.featurizer import Featurizer, check_distinct, columns_of, find_places
+from mfmat.features.featurizer import Featurizer, check_distinct, columns_of, encode_all, find_places
 from mfmat.identities import number_names, number_rows
 from mfmat.posteriors import RowPosterior, interval, quantile
 from mfmat.readings import read_noise, read_values
@@ -333,12 +333,7 @@ class Schema(Value, kind="schema"):
             raise TableError(
                 "an empty table", expected="at least one row", fix="check the filter or the file before it"
             )
-        blocks, problems = [], []
-        for featurizer in self.featurizers:
-            block, bad = featurizer.encode(table)
-            blocks.append(block)
-            problems += bad
-        inputs = np.concatenate([*blocks, *(each.encode_sets(table) for each in self.featurizers)], axis=1)
+        inputs, problems = encode_all(self.featurizers, table)
         blocks = [inputs]
         for each in self._metadata:
             known = each.reads(table)

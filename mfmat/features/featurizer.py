@@ -102,6 +102,13 @@ def find_places(featurizers: Sequence[Featurizer]) -> Places:
     return Places(views, sets, end)
 
 
+def encode_all(featurizers: Sequence[Featurizer], table: pd.DataFrame) -> tuple[NDArray[np.float64], list[Problem]]:
+    """What all of these featurizers read off a table, where `find_places` says, and what could not be read."""
+    encoded = [each.encode(table) for each in featurizers]
+    blocks = [block for block, _ in encoded] + [each.encode_sets(table) for each in featurizers]
+    return np.concatenate(blocks, axis=1), [problem for _, problems in encoded for problem in problems]
+
+
 def _move(columns: slice, by: int) -> slice:
     return slice(columns.start + by, columns.stop + by)
 

@@ -10,31 +10,19 @@ from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
 from mfmat.errors import FitError
-from mfmat.learner import Facts, FittedModel, OpenModel, WrappedModel
+from mfmat.learner import Facts, FittedModel, OpenModel, RowsOfInner, WrappedModel
 from mfmat.metrics import row_crps
 from mfmat.posteriors import CalibratedPosterior, normal, push, quantile
 from mfmat.transforms import Partial, Transform
 from mfmat.types import Covariance, Flags, Rows
 
 
-class PlainModel(OpenModel):
+class PlainModel(OpenModel, RowsOfInner):
     """A model of the values themselves, with the reason why no transform was taken."""
 
     def posterior(self, X: Rows, *args: Any, **kwargs: Any) -> Any:
         """That of the model."""
         return self.inner.posterior(X, *args, **kwargs)
-
-    def held_noise(self) -> Tensor | None:
-        """See `FittedModel.held_noise`."""
-        return self.inner.held_noise()
-
-    def told(self) -> Tensor | None:
-        """See `FittedModel.told`."""
-        return self.inner.told()
-
-    def solve(self, B: Tensor) -> Tensor:
-        """See `FittedModel.solve`."""
-        return self.inner.solve(B)
 
 
 class TransformedModel(WrappedModel):
