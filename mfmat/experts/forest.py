@@ -17,8 +17,9 @@ from torch import Tensor
 from mfmat.data import Data
 from mfmat.descent import descend
 from mfmat.errors import FitError, UnknownNameError, nearest
+from mfmat.experts.boosting import Boost, grow_boost
 from mfmat.experts.trees import CHUNK, Trees
-from mfmat.experts.votes import VoteModel
+from mfmat.experts.votes import VoteModel, vote_odds
 from mfmat.labels import LabelExpert
 from mfmat.learner import Facts, FittedModel, facts_of, views_of
 from mfmat.posteriors import MixturePosterior
@@ -29,6 +30,10 @@ from mfmat.types import Covariance, Flags, Rows
 SPLITS = ("random", "best")
 FEW = 5
 """Rows below which there is no tree, but the prior: each source's mean and spread."""
+SUMS = 8
+"""Sums of trees that correct the odds of a class, each grown without a part of the compounds."""
+BOOSTED = 20
+"""Rows of a class, and of the others, from which its odds are corrected."""
 FLOOR = 1e-6
 """Variance of every value, standardised: keeps the covariance of rows on which all trees agree invertible."""
 PRIORS = {
@@ -62,7 +67,8 @@ class Forest(LabelExpert, kind="forest"):
     columns and over views): the mean is $g\bar\mu$, the variance $g^2 v + 1 - g^2$, that of the source itself far
     away. Two rows correlate by the share of trees in which they share a leaf times $e^{-r}$, r their distance.
     All sources are taken as one function in their own units; to fuse sources that differ, put it in a stack.
-    Of a label, the trees' mean is the share of votes, and compounds left out calibrate its log odds (`VoteModel`).
+    Of a label, the trees' mean is the share of votes, whose log odds further trees correct and compounds left out
+    calibrate (`VoteModel`).
 
     Args:
         trees: their number, 2 at least.
@@ -126,15 +132,31 @@ class Forest(LabelExpert, kind="forest"):
         votes = often.revalue(every, counted.to(data.Y), {})
         forest = self.build(facts_of(votes))
         unseen = self._plant(forest, votes)
-        model = VoteModel(forest.eval(), self.trees)
-        if unseen is not None:
-            said, told = forest.ask_unseen(votes, unseen)
-            s = votes.fidelity[told]
-            model.calibrate(forest.centre[s] + forest.scale[s] * said[:, 0], votes.Y[told, 0])
+        if unseen is None:
+            return VoteModel(forest.eval(), self.trees).eval()
+        said, told = forest.ask_unseen(votes, unseen)
+        rows = votes.take(torch.nonzero(told).flatten())
+        s, labels = rows.fidelity, rows.Y[:, 0]
+        mean = forest.centre[s] + forest.scale[s] * said[:, 0]
+        boost, left = self._boost(forest, rows, vote_odds(mean, self.trees))
+        model = VoteModel(forest.eval(), self.trees, boost)
+        model.calibrate(mean, left, labels)
         return model.eval()
 
+    def _boost(self, forest: ForestModel, rows: Data, odds: Tensor) -> tuple[Boost | None, Tensor]:
+        """The correction of odds of rows not seen, and what of it has not seen each row either."""
+        _, group = torch.unique(rows.groups, return_inverse=True)
+        fold = torch.randperm(int(group.max()) + 1, generator=torch.Generator().manual_seed(self.seed))[group] % SUMS
+        folds = [torch.nonzero(fold == k).flatten() for k in range(SUMS)]
+        inside = rows.Y[:, 0]
+        if min(inside.sum(), (1 - inside).sum()) < BOOSTED or not all(map(len, folds)):
+            return None, torch.zeros_like(odds)
+        x = forest.place(rows.X[:, :-1])
+        return grow_boost(x, inside, odds, folds, seed=self.seed, splitter=self.splits, max_features=self.features)
+
     def _restore_class(self, facts: Facts, state: Mapping[str, Tensor]) -> FittedModel:
-        model = VoteModel(self.build(facts["inner"]), self.trees)
+        boost = Boost(facts["boosted"]) if "boosted" in facts else None
+        model = VoteModel(self.build(facts["inner"]), self.trees, boost)
         model.load_state_dict(dict(state), strict=True)
         return model.eval()
 
@@ -294,13 +316,17 @@ class ForestModel(FittedModel):
         x = self.place(X[..., :-1])
         leaves = self.trees.leaves(x.detach().reshape(-1, x.shape[-1]).float())
         mean, spreads = self._forest(leaves)
-        trust = torch.exp(-0.5 * self._beyond(x))
+        trust = self.trust(X)
         variances = trust.square() * spreads.reshape(2, *X.shape[:-1]) + 1 - trust.square()
         scale, centre = self.scale[self._source(X)], self.centre[self._source(X)]
         stds = variances.sqrt() * scale
         alike = _alike(leaves.reshape(*X.shape[:-1], len(self.trees)), self._near(x))
         covariances = stds.unsqueeze(-1) * stds.unsqueeze(-2) * alike
         return centre + scale * trust * mean.reshape(X.shape[:-1]), covariances
+
+    def trust(self, X: Rows) -> Tensor:
+        """How far the trees are believed (b x q): 1 inside the range of the training rows."""
+        return torch.exp(-0.5 * self._beyond(self.place(X[..., :-1])))
 
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; where all noise is known, its median."""

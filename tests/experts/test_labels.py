@@ -95,6 +95,27 @@ def test_votes_about_noise_are_no_surer_than_the_truth() -> None:
     assert divergence(p, said) < 0.4 * divergence(p, np.full_like(p, p.mean()))
 
 
+def test_boosted_votes_are_better_than_votes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum over a few of many columns is hard on votes; what they leave wrong, further trees learn."""
+    x = np.random.default_rng(0).normal(size=(1400, 30))
+    names = [f"c{i}" for i in range(30)]
+    table = pd.DataFrame(x, columns=names).assign(kind=np.where(x[:, :5].sum(1) > 0, "metal", "insulator"))
+    many = mf.Schema(mf.Columns(names), value="kind", kinds={"kind": ("insulator", "metal")})
+    new, truth = table[400:], table["kind"][400:] == "metal"
+    boosted = mf.fit(table[:400], many, mf.Forest()).predict(new)["p_metal"]
+    monkeypatch.setattr("mfmat.experts.forest.BOOSTED", 10_000)
+    alone = mf.fit(table[:400], many, mf.Forest()).predict(new)["p_metal"]
+    assert log_loss(truth, boosted) < 0.9 * log_loss(truth, alone)
+    assert roc_auc_score(truth, boosted) > roc_auc_score(truth, alone)
+
+
+def test_far_from_the_rows_nothing_is_left_of_the_correction() -> None:
+    table, _ = draw(400)
+    far = pd.DataFrame({"a": [1e3, -1e3], "b": [-1e3, 1e3]})
+    said = mf.fit(table, schema(), mf.Forest()).predict(far)["p_metal"]
+    np.testing.assert_allclose(said, (table["kind"] == "metal").mean(), atol=0.05)
+
+
 @pytest.mark.parametrize("rows", [3, 6])
 def test_few_votes_are_open(rows: int) -> None:
     table, _ = draw(rows)
