@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from collections.abc import Iterator
@@ -66,3 +67,46 @@ def test_a_page_says_when_what_it_costs_and_where_it_ends(page: str) -> None:
 def test_every_page_is_in_the_navigation_once() -> None:
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert sorted(NAV) == sorted(pages)
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The pages of numbers, as benchmarks/make_page.py writes them now."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    made: dict[str, str] = importlib.import_module("make_page").pages()
+    return made
+
+
+def test_pages_of_numbers_are_what_the_results_say(written: dict[str, str]) -> None:
+    for name, text in written.items():
+        committed = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert committed == text, f"docs/{name}: run python benchmarks/make_page.py"
+    assert {"benchmarks.md", "comparison.md", "which-stack.md"} == set(written)
+
+
+def test_both_sides_are_counted(written: dict[str, str]) -> None:
+    comparison = importlib.import_module("pages.comparison")
+    ahead = {score.ahead for line in comparison.every() for score in line.scores}
+    assert ahead == {"mfmat", "peer", "even"}
+    losses = comparison.losses()
+    assert losses in written["comparison.md"]
+    assert losses.count("\n- ") + 1 == sum(
+        score.ahead == "peer" and score.measure not in comparison.SECONDS
+        for line in comparison.every()
+        for score in line.scores
+    )
+
+
+def test_who_is_ahead_is_a_paired_question(written: dict[str, str]) -> None:
+    measured = importlib.import_module("pages.measured")
+    assert written
+
+    def pair(ours: list[float], theirs: list[float]) -> str:
+        rows = [tuple({"mae": each} for each in side) for side in (ours, theirs)]
+        ahead: str = measured.Pair(*rows).ahead("mae")
+        return ahead
+
+    assert pair([1.0, 2.0, 3.0], [1.1, 2.1, 3.2]) == "mfmat"  # far apart in mean, close in each fold
+    assert pair([1.0, 2.0, 3.0], [1.5, 1.6, 3.1]) == "even"
+    assert pair([1.1, 2.1, 3.2], [1.0, 2.0, 3.0]) == "peer"
+    assert pair([1.0], [1.01]) == "mfmat"
