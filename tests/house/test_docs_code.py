@@ -38,6 +38,10 @@ PAGES = [
     "docs/library.md",
     "docs/auto.md",
     "docs/which-stack.md",
+    "docs/add-your-own.md",
+    "docs/coming-from.md",
+    "docs/notation.md",
+    "docs/faq.md",
     *LEARNERS,
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
