@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mfmat.data import Data
+from mfmat.errors import FitError
 from mfmat.progress import track
 from mfmat.types import Codes
+from mfmat.values import Value
 
 
 @dataclass(frozen=True)
@@ -121,3 +123,25 @@ def fall(steps: int) -> Callable[[int], float]:
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
 
     return rate
+
+
+def check_sizes(learner: Value, counts: Iterable[str], *, fix: str, **others: int) -> None:
+    """Nothing, for a recipe whose networks can be trained.
+
+    Args:
+        learner: with fields `dropout` and `held`, shares of at least 0 and below 1.
+        counts: its fields that are at least 1.
+        fix: a recipe that can be fitted.
+        others: what is no field of its own and at least 1, too.
+
+    Raises:
+        FitError: it cannot; everything that is wrong is named.
+    """
+    whole = {name: getattr(learner, name) for name in counts} | others
+    shares = {name: getattr(learner, name) for name in ("dropout", "held")}
+    wrong = [f"{name}={size}" for name, size in whole.items() if size < 1]
+    wrong += [f"{name}={share}" for name, share in shares.items() if not 0 <= share < 1]
+    if wrong:
+        raise FitError(
+            ", ".join(wrong), expected="whole numbers of at least 1, and shares of at least 0 and below 1", fix=fix
+        )

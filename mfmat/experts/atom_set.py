@@ -8,7 +8,7 @@ import torch
 
 from mfmat.data import Data
 from mfmat.descent import LONG, few_threads
-from mfmat.errors import FitError, check_choice
+from mfmat.errors import check_choice
 from mfmat.experts.atoms import build_inputs, build_trunk
 from mfmat.experts.laplace import LaplaceModel
 from mfmat.experts.multi_head import MultiHead, fit_heads
@@ -16,7 +16,7 @@ from mfmat.experts.pooling import POOLINGS, Pooling
 from mfmat.experts.set_trunk import SetInputs, SetTrunk, find_sets
 from mfmat.learner import Expert, Facts, views_of
 from mfmat.small_sets import SetColumns
-from mfmat.training import Schedule, hold_out
+from mfmat.training import Schedule, check_sizes, hold_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,17 +87,8 @@ class AtomSet(Expert, kind="atom-set"):
         object.__setattr__(self, "hidden", tuple(self.hidden))
         if self.view is not None and not isinstance(self.view, str):
             object.__setattr__(self, "view", tuple(self.view))
-        sizes = {name: getattr(self, name) for name in ("epochs", "steps", "batch")}
-        wrong = [
-            f"{name}={size}" for name, size in (sizes | {"units": min(self.hidden, default=0)}).items() if size < 1
-        ]
-        wrong += [f"{name}={getattr(self, name)}" for name in ("dropout", "held") if not 0 <= getattr(self, name) < 1]
-        if wrong:
-            raise FitError(
-                ", ".join(wrong),
-                expected="one layer, whole numbers of at least 1, and shares of at least 0 and below 1",
-                fix="AtomSet(hidden=(128, 128), dropout=0.2, held=0.15)",
-            )
+        fix, units = "AtomSet(hidden=(128, 128), dropout=0.2, held=0.15)", min(self.hidden, default=0)
+        check_sizes(self, ("epochs", "steps", "batch"), units=units, fix=fix)
 
     def build(self, facts: Facts) -> LaplaceModel:
         """An untrained model."""

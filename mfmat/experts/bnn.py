@@ -19,7 +19,7 @@ from mfmat.experts.sampled import SampledModel
 from mfmat.experts.svi import fit_guide
 from mfmat.labels import LabelExpert
 from mfmat.learner import Facts
-from mfmat.training import Schedule, hold_out
+from mfmat.training import Schedule, check_sizes, hold_out
 
 OPTIONS = {
     "inference": ("laplace", "svi", "nuts"),
@@ -110,18 +110,8 @@ class BNN(LabelExpert, kind="bnn"):
                 )
         # A list would make the recipe unhashable.
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        self._check_sizes()
-
-    def _check_sizes(self) -> None:
-        whole = {"units": min(self.hidden, default=1), "epochs": self.epochs, "steps": self.steps, "batch": self.batch}
-        wrong = [f"{name}={size}" for name, size in (whole | {"draws": self.draws}).items() if size < 1]
-        wrong += [f"{name}={getattr(self, name)}" for name in ("dropout", "held") if not 0 <= getattr(self, name) < 1]
-        if wrong:
-            raise FitError(
-                ", ".join(wrong),
-                expected="whole numbers of at least 1, and shares of at least 0 and below 1",
-                fix="BNN(hidden=(64, 64), dropout=0.0, held=0.15)",
-            )
+        fix, units = "BNN(hidden=(64, 64), dropout=0.0, held=0.15)", min(self.hidden, default=1)
+        check_sizes(self, ("draws", "epochs", "steps", "batch"), units=units, fix=fix)
 
     def build(self, facts: Facts) -> LaplaceModel:
         """An untrained model."""

@@ -20,7 +20,7 @@ from mfmat.experts.mixture_network import FLOOR, Members, MixtureHead, crps, sur
 from mfmat.familiarity import Familiarity
 from mfmat.learner import Expert, Facts, FittedModel, views_of
 from mfmat.posteriors import MixturePosterior
-from mfmat.training import Schedule, hold_out, train
+from mfmat.training import Schedule, check_sizes, hold_out, train
 from mfmat.types import Covariance, Flags, Rows
 
 NETWORKS = ("dense", "set")
@@ -101,18 +101,11 @@ class Ensemble(Expert, kind="ensemble"):
                 expected=f"one of {', '.join(map(repr, NETWORKS))}",
                 fix=nearest(self.network, NETWORKS) + 'Ensemble(network="dense")',
             )
-        sizes = {name: getattr(self, name) for name in ("components", "epochs", "steps", "batch")}
-        wrong = [f"{name}={size}" for name, size in sizes.items() if size < 1]
-        wrong += [f"members={self.members}"] * (self.members < 2) + [f"hidden={self.hidden}"] * (
-            not self.hidden or min(self.hidden) < 1
-        )
-        wrong += [f"{name}={getattr(self, name)}" for name in ("dropout", "held") if not 0 <= getattr(self, name) < 1]
-        if wrong:
-            raise FitError(
-                ", ".join(wrong),
-                expected="2 members, one layer, whole numbers of at least 1, and shares of at least 0 and below 1",
-                fix="Ensemble(members=4, hidden=(256, 256), dropout=0.3, held=0.1)",
-            )
+        fix = "Ensemble(members=4, hidden=(256, 256), dropout=0.3, held=0.1)"
+        if self.members < 2:
+            raise FitError(f"members={self.members}", expected="2 at least, whose disagreement is the doubt", fix=fix)
+        units = min(self.hidden, default=0)
+        check_sizes(self, ("components", "epochs", "steps", "batch"), units=units, fix=fix)
 
     def build(self, facts: Facts) -> EnsembleModel:
         """An untrained model."""

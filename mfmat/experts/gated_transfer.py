@@ -16,7 +16,7 @@ from mfmat.experts.gate_trunk import GateHead, find_gated
 from mfmat.experts.laplace import LaplaceModel
 from mfmat.experts.multi_head import fit_heads
 from mfmat.learner import Expert, Facts, views_of
-from mfmat.training import Schedule, hold_out
+from mfmat.training import Schedule, check_sizes, hold_out
 from mfmat.view_weights import ViewWeights
 
 
@@ -88,16 +88,9 @@ class GatedTransfer(Expert, kind="gated-transfer"):
         # A list would make the recipe unhashable.
         object.__setattr__(self, "views", views)
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        sizes = {name: getattr(self, name) for name in ("starts", "epochs", "steps", "batch")}
-        sizes |= {"units": min(self.hidden, default=1), "k": 1 if self.k is None else self.k}
-        wrong = [f"{name}={size}" for name, size in sizes.items() if size < 1]
-        wrong += [f"{name}={getattr(self, name)}" for name in ("dropout", "held") if not 0 <= getattr(self, name) < 1]
-        if wrong:
-            raise FitError(
-                ", ".join(wrong),
-                expected="whole numbers of at least 1, and shares of at least 0 and below 1",
-                fix="GatedTransfer(k=4, hidden=(32, 32), starts=5, held=0.2)",
-            )
+        others = {"units": min(self.hidden, default=1), "k": 1 if self.k is None else self.k}
+        fix = "GatedTransfer(k=4, hidden=(32, 32), starts=5, held=0.2)"
+        check_sizes(self, ("starts", "epochs", "steps", "batch"), fix=fix, **others)
 
     def build(self, facts: Facts) -> GatedTransferModel:
         """An untrained model."""
