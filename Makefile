@@ -39,7 +39,7 @@ test: .venv/.dev  ## the tests that a change should pass before anything else
 check: .venv/.dev lint  ## everything: style, types, all tests, doctests, the code of the pages, the site
 	$(PYTEST) -m "$(subst @, ,$(SELECTED))"
 	@echo "Left out: $(if $(LEFT_OUT),$(LEFT_OUT) (MARKERS=\"...\" includes them),nothing)."
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 	@echo "The site is in site/."
 
 lint: .venv/.dev  ## style and types alone
@@ -49,7 +49,7 @@ lint: .venv/.dev  ## style and types alone
 
 docs: .venv/.dev  ## the site, in site/
 	$(BIN)/python benchmarks/make_page.py
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 starter: .venv/.dev  ## the starter library of pretrained networks, in starter/ and starter.zip (needs MFMAT_DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/make_starter_library.py starter

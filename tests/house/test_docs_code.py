@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LEARNERS = sorted(
     path.relative_to(ROOT).as_posix()
-    for family in ("experts", "stacks")
+    for family in ("experts", "stacks", "calibrators", "acquisitions")
     for path in (ROOT / "docs" / family).glob("*.md")
 )
 PAGES = [
@@ -36,6 +36,12 @@ PAGES = [
     "docs/campaigns.md",
     "docs/clusters.md",
     "docs/library.md",
+    "docs/auto.md",
+    "docs/which-stack.md",
+    "docs/add-your-own.md",
+    "docs/coming-from.md",
+    "docs/notation.md",
+    "docs/faq.md",
     *LEARNERS,
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)

@@ -1,0 +1,1 @@
+"""Pages of the docs whose numbers come from benchmarks/results: one page a file."""
