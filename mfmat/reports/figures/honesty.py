@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from mfmat.metrics import calibration_curve
-from mfmat.reports.evidence import band
+from mfmat.reports.evidence import band, hold
 from mfmat.reports.figures.paper import MAIN, OFF, SINGLE, SOFT, axes, label, name_rows, numbers
 
 if TYPE_CHECKING:
@@ -178,13 +178,8 @@ def coverage_by_group(
     """
     y, lower, upper = numbers(predicted, ("y", "lower", "upper"))
     named = name_rows(predicted, by, "groups")
-    from scipy.special import betaincinv
-
-    inside = pd.Series((lower <= y) & (y <= upper))
-    table = inside.groupby(named).agg(["sum", "size"]).sort_values("size")
-    held, n = table["sum"].to_numpy(), table["size"].to_numpy()
-    low = np.where(held > 0, betaincinv(np.maximum(held, 1), n - held + 1, 0.025), 0.0)
-    high = np.where(held < n, betaincinv(held + 1, np.maximum(n - held, 1), 0.975), 1.0)
+    table = hold(pd.Series((lower <= y) & (y <= upper)), named)
+    held, n, low, high = (table[name].to_numpy() for name in ("held", "size", "low", "high"))
     off, rank = (low > level) | (high < level), np.arange(len(table))
     ax = axes(ax, width, 20 + 7 * len(table))
     ax.axvline(level, color=SOFT, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
