@@ -25,12 +25,14 @@ function sortable(table) {
   });
 }
 
+const alphabet = new Intl.Collator(undefined, { numeric: true });
+
 function compare(a, b, sign) {
   const x = a.dataset.value, y = b.dataset.value;
   // Cells without a number stand last, whichever way the column is sorted.
   if ((x === undefined) !== (y === undefined)) return x === undefined ? 1 : -1;
   if (x !== undefined) return sign * (Number(x) - Number(y));
-  return sign * a.textContent.localeCompare(b.textContent, undefined, { numeric: true });
+  return sign * alphabet.compare(a.textContent, b.textContent);
 }
 
 // A row is shown that has every word, and in each column that is picked by, the text that was picked.
@@ -92,7 +94,7 @@ function telling(plot) {
   plot.addEventListener("pointerdown", nearest);
   // A finger leaves as it is lifted: what it pointed at stays, until another place is touched.
   plot.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && show(-1));
-  addEventListener("pointerdown", (event) => plot.contains(event.target) || show(-1));
+  addEventListener("pointerdown", (event) => now >= 0 && !plot.contains(event.target) && show(-1), true);
   plot.addEventListener("pointercancel", () => show(-1));
   plot.addEventListener("blur", () => show(-1));
   plot.addEventListener("keydown", (event) => {
