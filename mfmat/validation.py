@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import partial
 
@@ -55,13 +56,66 @@ def cross_validate(
     """
     schema = schema.settle(table)
     data, parts = _parts(schema.data(table, on_error=on_error), folds, seed)
-    task = partial(_fold, recipe or Auto(), schema, data, level)
-    results = executor.map(OneCore(task), parts) if executor else map(task, parts)
+    task, pairs = partial(_fold, recipe or Auto(), schema, data, level), [(part, part) for part in parts]
+    results = executor.map(OneCore(task), pairs) if executor else map(task, pairs)
     predicted = pd.concat([result.assign(fold=k) for k, result in enumerate(results)])
     rows = torch.cat(data.scored(parts))
     predicted.insert(0, "y", _truth(schema, data.Y[rows, 0]))
     predicted.index = table.index[data.rows[rows].numpy()]
     return predicted.iloc[np.argsort(data.rows[rows].numpy())]
+
+
+def learning_curve(
+    table: pd.DataFrame,
+    schema: Schema,
+    recipe: Learner | None = None,
+    *,
+    sizes: Sequence[int] | None = None,
+    folds: int = 5,
+    level: float = 0.9,
+    seed: int = 0,
+    on_error: OnError = "raise",
+    executor: Executor | None = None,
+) -> pd.DataFrame:
+    """What more target measurements bring: `cross_validate` with fewer and fewer of them to learn from.
+
+    In each fold as many of the other target compounds as a size says, drawn at random, stay; those of a size are among
+    those of the next. All rows of other sources stay. The folds are those of `cross_validate`.
+
+    Args:
+        table, schema, recipe: as for `fit`.
+        sizes: target compounds to learn from; unless given, all that each fold has, and a half, a quarter and an
+            eighth of them, as long as there are two.
+        folds, level, seed, on_error, executor: as for `cross_validate`.
+
+    Returns:
+        A row for each size and fold: `rows` (target compounds learned from), `fold`, and the scores of `accuracy`.
+
+    Raises:
+        FitError: fewer than two compounds in the target, or than a size asks for.
+
+    >>> import pandas as pd, mfmat as mf
+    >>> table = pd.DataFrame({"x": [i / 10 for i in range(20)]}).assign(y=lambda t: t["x"] ** 2)
+    >>> schema = mf.Schema(mf.Columns("x"), value="y")
+    >>> learning_curve(table, schema, mf.GP(), sizes=[4, 16]).groupby("rows")["mae"].mean().round(1).tolist()
+    [0.6, 0.0]
+    """
+    schema = schema.settle(table)
+    data, parts = _parts(schema.data(table, on_error=on_error), folds, seed)
+    orders = [_order(data, part, seed) for part in parts]
+    most = min(len(order) for order in orders)
+    sizes = sorted(sizes or {most // times for times in (1, 2, 4, 8) if most // times >= 2} or {most})
+    if not 1 <= sizes[0] <= sizes[-1] <= most:
+        raise FitError(f"sizes={sizes}", expected=f"1 to {most} target compounds", fix="sizes=None, or more folds")
+    cases = [(size, fold) for size in sizes for fold in range(len(parts))]
+    pairs = [(parts[fold], _all_but(data, orders[fold][:size])) for size, fold in cases]
+    task = partial(_fold, recipe or Auto(), schema, data, level)
+    results = executor.map(OneCore(task), pairs) if executor else map(task, pairs)
+    lines = []
+    for (size, fold), (part, _), said in zip(cases, pairs, results, strict=True):
+        said.insert(0, "y", _truth(schema, data.Y[data.scored([part])[0], 0]))
+        lines.append({"rows": size, "fold": fold, **accuracy(said)})
+    return pd.DataFrame(lines)
 
 
 def train_median(
@@ -127,8 +181,23 @@ def _parts(data: Data, folds: int, seed: int) -> tuple[Data, list[Tensor]]:
     return data, parts
 
 
-def _fold(recipe: Learner, schema: Schema, data: Data, level: float, part: Tensor) -> pd.DataFrame:
-    model, part = recipe.fit(data.without(part)), data.scored([part])[0]
+def _order(data: Data, part: Tensor, seed: int) -> Tensor:
+    """The target's compounds with a value that are not in a part, in random order."""
+    valued = data.groups[(data.fidelity == data.target) & ~data.bounded].unique()
+    rest = valued[~torch.isin(valued, data.groups[part])]
+    order: Tensor = rest[torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed))]
+    return order
+
+
+def _all_but(data: Data, compounds: Tensor) -> Tensor:
+    """Positions of the target's rows of all other compounds."""
+    return torch.nonzero((data.fidelity == data.target) & ~torch.isin(data.groups, compounds)).flatten()
+
+
+def _fold(recipe: Learner, schema: Schema, data: Data, level: float, pair: tuple[Tensor, Tensor]) -> pd.DataFrame:
+    """What is said of the rows of a part by a model that has not seen those of another, which holds it."""
+    part, unseen = pair
+    model, part = recipe.fit(data.without(unseen)), data.scored([part])[0]
     if schema.classes():
         return schema.decode_labels(model.probabilities(data.X[part].unsqueeze(1))[:, 0], pd.RangeIndex(len(part)))
     with torch.no_grad():

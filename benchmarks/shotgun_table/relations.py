@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib import pyplot as plt
 
 import mfmat as mf
 from mfmat.encoded import Looker, seat
 from mfmat.entry_models import read_entry
 from mfmat.linear_heads import leave_out
+from mfmat.reports import figures
 from shotgun_table.tasks import SOURCES, TARGETS, draw, target
 
 ROWS, DRAWS, NETWORKS = 100, 5, 6
 """Rows of a target, draws of them, and networks of each source that look at them."""
+WIDE = 240.0
+"""Of the picture, in mm."""
 Row = dict[str, Any]
 
 
@@ -50,29 +55,13 @@ def _error(looker: Looker, part: Any) -> float:
 
 
 def draw_map(lines: list[Row], path: Path) -> None:
-    """A row for each target, a column for each source; dark where the source explains much."""
-    values = np.array([[line[task]["mean"] for task in SOURCES] for line in lines])
-    figure, axes = plt.subplots(figsize=(10, 6.2), layout="constrained")
-    image = axes.imshow(
-        1 - values**2, cmap="cividis", vmin=0, vmax=max(0.5, float((1 - values**2).max())), aspect="auto"
-    )
-    axes.set_xticks(range(len(SOURCES)), [task.split("/")[-1] for task in SOURCES], rotation=50, ha="right", fontsize=8)
-    axes.set_yticks(range(len(lines)), [line["target"] for line in lines], fontsize=8)
-    for i, line in enumerate(lines):
-        for j, task in enumerate(SOURCES):
-            light = 1 - values[i, j] ** 2 < 0.3
-            spread = 2 * values[i, j] * line[task]["spread"]
-            axes.text(
-                j,
-                i,
-                f"{1 - values[i, j] ** 2:.2f}\n±{spread:.2f}",
-                ha="center",
-                va="center",
-                fontsize=5.5,
-                color="white" if light else "black",
-            )
-    axes.set_xlabel("source of the networks")
-    axes.set_ylabel(f"target, {ROWS} rows")
-    figure.colorbar(image, label="share of the variance explained on rows left out")
-    figure.savefig(path, dpi=160)
-    plt.close(figure)
+    """A row for each target, a column for each source: the share of the variance that is explained."""
+    errors = pd.DataFrame(lines).set_index("target")[list(SOURCES)]
+    mean, spread = (errors.map(lambda cell, part=part: cell[part]) for part in ("mean", "spread"))
+    found = [table.rename(columns=lambda task: task.split("/")[-1]) for table in (1 - mean**2, 2 * mean * spread)]
+    mpl.use("agg")
+    with figures.paper():
+        ax = figures.transferability(*found, what="share of the variance explained on rows left out", width=WIDE)
+        ax.set(xlabel="source of the networks", ylabel=f"target, {ROWS} rows")
+        ax.figure.savefig(path, dpi=160)
+    plt.close(ax.figure)

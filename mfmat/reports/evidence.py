@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -26,7 +27,7 @@ class Evidence:
     """Predictions of held-out values, and how they came about.
 
     Attributes:
-        table: a row for each value: name, y, median, mean, lower, upper, pit.
+        table: a row for each value: name, y, median, mean, lower, upper, pit, and family where inputs tell of one.
         origin: `"validated"`, where nothing of a fold was known to the model that predicted it; `"heldout"`,
             where the same rows also chose the recipe or set its intervals.
         level: of the intervals.
@@ -66,7 +67,9 @@ def evidence(surrogate: Surrogate, validated: pd.DataFrame | None, level: float)
     if validated is not None:
         check(validated, level)
         folds = int(validated["fold"].nunique()) if "fold" in validated.columns else None
-        table = validated.assign(name=_names(surrogate, validated, heldout))
+        inputs = _inputs(surrogate, validated, heldout)
+        names = [f"row {index}" for index in validated.index.tolist()] if inputs is None else labels(inputs)
+        table = _with_families(surrogate, validated.assign(name=names), inputs)
         return Evidence(table, "validated", level, folds)
     if heldout is None:
         return None
@@ -77,7 +80,7 @@ def evidence(surrogate: Surrogate, validated: pd.DataFrame | None, level: float)
         lower=heldout["lower"] if level == LEVEL else heldout["mean"] - reach * heldout["std"],
         upper=heldout["upper"] if level == LEVEL else heldout["mean"] + reach * heldout["std"],
     )
-    return Evidence(table, "heldout", level, None)
+    return Evidence(_with_families(surrogate, table, inputs), "heldout", level, None)
 
 
 def check(validated: pd.DataFrame, level: float | None = None, what: str = "validated") -> None:
@@ -139,11 +142,42 @@ def gain(ours: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float] | None:
     return float(less.mean()), float(less.std(ddof=1)) / math.sqrt(len(less))
 
 
-def _names(surrogate: Surrogate, validated: pd.DataFrame, heldout: pd.DataFrame | None) -> list[str]:
+def hold(inside: pd.Series, names: Sequence[str], chance: float = 0.95) -> pd.DataFrame:
+    """How many rows of each group are inside their interval, and between which shares that leaves its coverage.
+
+    Returns:
+        `held`, `size`, `low` and `high` by group, the smallest group first.
+
+    Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404.
+
+    >>> hold(pd.Series([True, True, False]), ["a", "a", "b"]).round(2).values.tolist()
+    [[0.0, 1.0, 0.0, 0.98], [2.0, 2.0, 0.16, 1.0]]
+    """
+    from scipy.special import betaincinv
+
+    tail = (1 - chance) / 2
+    table = pd.Series(inside.to_numpy()).groupby(list(names)).agg(["sum", "size"]).sort_values("size", kind="stable")
+    held, n = table["sum"].to_numpy(), table["size"].to_numpy()
+    low = np.where(held > 0, betaincinv(np.maximum(held, 1), n - held + 1, tail), 0.0)
+    high = np.where(held < n, betaincinv(held + 1, np.maximum(n - held, 1), 1 - tail), 1.0)
+    return table.rename(columns={"sum": "held"}).assign(low=low, high=high)
+
+
+def _inputs(surrogate: Surrogate, validated: pd.DataFrame, heldout: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The inputs of rows that were validated; None where neither they nor what was held out tells."""
     columns = columns_of(surrogate.schema.featurizers)
     if all(column in validated.columns for column in columns):
-        return labels(validated[columns])
-    known = {}
-    if heldout is not None and validated.index.is_unique:
-        known = dict(zip(heldout["index"], labels(pd.DataFrame(heldout["inputs"].tolist())), strict=True))
-    return [known.get(index, f"row {index}") for index in validated.index.tolist()]
+        return validated[columns]
+    if heldout is None or not validated.index.is_unique:
+        return None
+    known = dict(zip(heldout["index"].tolist(), heldout["inputs"].tolist(), strict=True))
+    rows = [known.get(index) for index in validated.index.tolist()]
+    return None if None in rows else pd.DataFrame(rows, index=validated.index)
+
+
+def _with_families(surrogate: Surrogate, table: pd.DataFrame, inputs: pd.DataFrame | None) -> pd.DataFrame:
+    if inputs is None:
+        return table
+    found = (featurizer.families(inputs) for featurizer in surrogate.schema.featurizers)
+    family = next((each for each in found if each is not None), None)
+    return table if family is None else table.assign(family=family)

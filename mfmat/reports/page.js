@@ -3,7 +3,8 @@
 // A table is sorted by the number a cell stands for, else by its text.
 function sortable(table) {
   const body = table.tBodies[0];
-  table.querySelectorAll("th").forEach((head, column) => {
+  const heads = table.querySelectorAll("thead th");
+  heads.forEach((head, column) => {
     const cells = [...body.rows].map((row) => row.cells[column]);
     if (cells.length < 2 || cells.some((cell) => cell.querySelector("svg"))) return;
     const button = document.createElement("button");
@@ -14,7 +15,7 @@ function sortable(table) {
       const first = head.classList.contains("number") ? "descending" : "ascending";
       const second = first === "ascending" ? "descending" : "ascending";
       const order = head.getAttribute("aria-sort") === first ? second : first;
-      table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", order);
       const sign = order === "ascending" ? 1 : -1;
       const rows = [...body.rows].map((row) => [row, row.cells[column]]);
@@ -24,12 +25,14 @@ function sortable(table) {
   });
 }
 
+const alphabet = new Intl.Collator(undefined, { numeric: true });
+
 function compare(a, b, sign) {
   const x = a.dataset.value, y = b.dataset.value;
   // Cells without a number stand last, whichever way the column is sorted.
   if ((x === undefined) !== (y === undefined)) return x === undefined ? 1 : -1;
   if (x !== undefined) return sign * (Number(x) - Number(y));
-  return sign * a.textContent.localeCompare(b.textContent, undefined, { numeric: true });
+  return sign * alphabet.compare(a.textContent, b.textContent);
 }
 
 // A row is shown that has every word, and in each column that is picked by, the text that was picked.
@@ -89,7 +92,10 @@ function telling(plot) {
 
   plot.addEventListener("pointermove", nearest);
   plot.addEventListener("pointerdown", nearest);
-  plot.addEventListener("pointerleave", () => show(-1));
+  // A finger leaves as it is lifted: what it pointed at stays, until another place is touched.
+  plot.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && show(-1));
+  addEventListener("pointerdown", (event) => now >= 0 && !plot.contains(event.target) && show(-1), true);
+  plot.addEventListener("pointercancel", () => show(-1));
   plot.addEventListener("blur", () => show(-1));
   plot.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

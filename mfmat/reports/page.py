@@ -33,14 +33,15 @@ def report(
     baselines: Mapping[str, pd.DataFrame] | None = None,
     pool: pd.DataFrame | None = None,
     suggestions: pd.DataFrame | None = None,
+    explained: pd.DataFrame | None = None,
     level: float = LEVEL,
     on_error: OnError = "raise",
 ) -> Path:
     """Write what is known of a surrogate, a campaign or a backtest as one HTML file that needs no other and no network.
 
-    Of a surrogate: accuracy, calibration, predictions, what each source contributed. Of a campaign: what it found for
-    its money, what is pending and why, whether its predictions came true, everything that happened. Of a backtest:
-    which policy to use, what each one paid and found, with paired intervals of the differences.
+    Of a surrogate: accuracy, calibration, predictions, what each source contributed, where not to trust it. Of a
+    campaign: what it found for its money, what is pending and why, whether its predictions came true, everything that
+    happened. Of a backtest: which policy to use, what each one paid and found, with paired intervals of differences.
 
     Args:
         x: the surrogate, the campaign, or what `backtest` returned.
@@ -50,6 +51,8 @@ def report(
         baselines: of a surrogate, tables of `cross_validate` or `train_median` to compare with, by name.
         pool: of a surrogate, candidates to predict, with the schema's input columns.
         suggestions: of a surrogate, a table of `suggest`.
+        explained: of a surrogate with a pool, what `Surrogate.explain(pool)` found: what each source does to each
+            prediction.
         level: of all intervals of predictions, also those in `validated`; those of a backtest are of 90%.
         on_error: of a surrogate, `"raise"`, or `"skip"` to leave out candidates of the pool that cannot be read, with a
             warning.
@@ -81,7 +84,7 @@ def report(
             f"{path}, which is a folder", expected="the path of a file", fix=f"report(x, '{path}/page.html')"
         )
     require("jinja2", "a report", "report")
-    extras = Extras(validated, dict(baselines or {}), pool, suggestions, on_error)
+    extras = Extras(validated, dict(baselines or {}), pool, suggestions, explained, on_error)
     html = _render(*_lay_out(x, extras, level))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")

@@ -12,9 +12,10 @@ import pandas as pd
 
 from mfmat.errors import SchemaError
 from mfmat.features.featurizer import columns_of
-from mfmat.reports import drawings, tables
+from mfmat.reports import doubts, drawings, listening, tables
 from mfmat.reports.contributions import contributions
 from mfmat.reports.evidence import Evidence, check, evidence
+from mfmat.reports.listening import check_explained
 from mfmat.reports.verdict import recipe_name, skipped, tiles, verdict
 from mfmat.reports.wording import labels, percent
 from mfmat.skipping import OnError
@@ -29,6 +30,7 @@ class Extras:
     baselines: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     pool: pd.DataFrame | None = None
     suggestions: pd.DataFrame | None = None
+    explained: pd.DataFrame | None = None
     on_error: OnError = "raise"
 
     @property
@@ -39,6 +41,7 @@ class Extras:
             "baselines": bool(self.baselines),
             "pool": self.pool is not None,
             "suggestions": self.suggestions is not None,
+            "explained": self.explained is not None,
             "on_error": self.on_error != "raise",
         }
         return [name for name, given in there.items() if given]
@@ -48,13 +51,16 @@ def lay_out_surrogate(x: Surrogate, extras: Extras, level: float) -> dict[str, A
     """What the template of a surrogate's page is filled in with."""
     for name, table in extras.baselines.items():
         check(table, what=f"baselines[{name!r}]")
-    suggestions = extras.suggestions
+    if extras.explained is not None:
+        check_explained(extras.explained, extras.pool)
+    suggestions, pool = extras.suggestions, _predict(x, extras, level)
     found = evidence(x, extras.validated, level)
     return {
         **_heading(x, found, extras.baselines),
         **_accuracy(x, found, extras.baselines),
-        **_predictions(x, extras.pool, level, extras.on_error),
-        **_sources(x, level),
+        **_predictions(x, pool, level),
+        **_sources(x, pool, level),
+        **_doubts(x, found, pool),
         "suggested": None if suggestions is None or suggestions.empty else tables.suggested(x, suggestions),
         "asked": suggestions is not None,
         **_provenance(x),
@@ -80,9 +86,24 @@ def _accuracy(x: Surrogate, found: Evidence | None, baselines: Mapping[str, pd.D
     }
 
 
-def _predictions(x: Surrogate, pool: pd.DataFrame | None, level: float, on_error: OnError) -> dict[str, Any]:
-    if pool is None:
-        return {"predicted": None}
+@dataclass(frozen=True)
+class Pool:
+    """Candidates, the highest prediction first: their inputs, what is predicted, and what is known of each."""
+
+    inputs: pd.DataFrame
+    predicted: pd.DataFrame
+    likeness: pd.Series | None
+    explained: pd.DataFrame | None
+
+    @property
+    def named(self) -> pd.Series | None:
+        """The likeness by name."""
+        return None if self.likeness is None else self.likeness.set_axis(labels(self.inputs))
+
+
+def _predict(x: Surrogate, extras: Extras, level: float) -> Pool | None:
+    if extras.pool is None:
+        return None
     if x.schema.classes():
         raise SchemaError(
             f"a pool for the label {x.schema.sources[-1]!r}",
@@ -90,22 +111,46 @@ def _predictions(x: Surrogate, pool: pd.DataFrame | None, level: float, on_error
             fix="x.predict(pool) gives the probability of each class",
         )
     # Positions, because the pool's own index may repeat itself.
-    numbered = pool.set_axis(pd.RangeIndex(len(pool)), axis=0)
-    said = x.predict(numbered, level=level, on_error=on_error)
-    columns = columns_of(x.schema.featurizers)
+    places = pd.RangeIndex(len(extras.pool))
+    said = x.predict(extras.pool.set_axis(places, axis=0), level=level, on_error=extras.on_error)
     said = said.iloc[np.argsort(-said["median"].to_numpy(), kind="stable")]
-    inputs = numbered.loc[said.index, columns]
+    inputs = extras.pool.set_axis(places, axis=0).loc[said.index, columns_of(x.schema.featurizers)]
+    explained = None if extras.explained is None else extras.explained.set_axis(places, axis=0).loc[said.index]
+    return Pool(inputs, said, None if x.measured is None or said.empty else x.novelty(inputs), explained)
+
+
+def _predictions(x: Surrogate, pool: Pool | None, level: float) -> dict[str, Any]:
+    if pool is None:
+        return {"predicted": None}
+    named = pool.predicted.assign(name=labels(pool.inputs))
     return {
-        "predicted": tables.predictions(x, inputs, said, level),
-        "ranked": drawings.ranked(said.assign(name=labels(inputs)), x.schema.value, x.schema.unit),
+        "predicted": tables.predictions(x, pool.inputs, pool.predicted, level, pool.likeness),
+        "ranked": drawings.ranked(named, x.schema.value, x.schema.unit),
     }
 
 
-def _sources(x: Surrogate, level: float) -> dict[str, Any]:
+def _sources(x: Surrogate, pool: Pool | None, level: float) -> dict[str, Any]:
     found = contributions(x)
     said = {one.source: sentences for one in found if (sentences := one.sentences())}
     shown = {"links": tables.links(found), "candidates": tables.candidates(x), "weights": tables.weighed(x, level)}
-    return {**shown, "sentences": said}
+    weights = pd.DataFrame() if pool is None else listening.shares(x, pool.inputs)
+    explained = None if pool is None else pool.explained
+    return {
+        **shown,
+        "sentences": said,
+        "influence": {} if explained is None else listening.influence(explained, x.schema.unit),
+        "experts": listening.experts(weights),
+        "materials": None if pool is None else listening.each_material(x, pool.inputs, weights, explained),
+        "explained": explained is not None,
+    }
+
+
+def _doubts(x: Surrogate, found: Evidence | None, pool: Pool | None) -> dict[str, Any]:
+    strange = None
+    if pool is not None and pool.likeness is not None:
+        strange = doubts.strangers(x, pool.inputs, pool.predicted, pool.likeness)
+    said = doubts.doubts(x, found, pool.named if pool else None)
+    return {"doubts": said, "families": doubts.families(found), "strangers": strange}
 
 
 def _provenance(x: Surrogate) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+KEYS = "Arrow keys tell its points one after the other."
 TOP, RIGHT, LEFT = 12, 24, 64
 """Room around the plot, in its own units (about a pixel)."""
 
@@ -147,7 +148,7 @@ class Plot:
         clip = tag("clipPath", tag("rect", **frame), id=f"{name}-clip")
         marks = tag("g", *self.marks, clip_path=f"url(#{name}-clip)")
         inside = [clip, *self._ticks(percent, bare), marks, *self._titles(axes)]
-        about = {"role": "img", "aria_label": label, "tabindex": 0, "class_": "plot"}
+        about = {"role": "img", "aria_label": f"{label} {KEYS}", "tabindex": 0, "class_": "plot"}
         return tag("svg", *inside, viewBox=f"0 0 {self.width} {self.height}", **about)
 
     def _ticks(self, percent: str, bare: str) -> list[str]:

@@ -17,7 +17,7 @@ from mfmat.reports.wording import cell, decimals, losses, number, percent, short
 from mfmat.surrogate import Surrogate
 from mfmat.validation import accuracy
 
-LISTED = 2000
+LISTED = 5000
 """Rows of a table at most."""
 SHOWN = 6
 """Input columns of a table at most."""
@@ -103,18 +103,22 @@ def compared(found: Evidence, baselines: Mapping[str, pd.DataFrame], ours: str) 
     return Table("accuracy-table", "Errors on held-out values", columns, len(tables))
 
 
-def predictions(surrogate: Surrogate, inputs: pd.DataFrame, predicted: pd.DataFrame, level: float) -> Table:
-    """The candidates of a pool, as sorted, with what is predicted and where they were measured already."""
+def predictions(
+    surrogate: Surrogate, inputs: pd.DataFrame, predicted: pd.DataFrame, level: float, likeness: pd.Series | None
+) -> Table:
+    """The candidates of a pool, as sorted: what is predicted, where they were measured, how like those that were."""
     inputs, shown = inputs.iloc[:LISTED], predicted.iloc[:LISTED]
     limits = float(shown["lower"].min()), float(shown["upper"].max())
     places = decimals([*shown["median"]])
     median, lower, upper = (shown[name].tolist() for name in ("median", "lower", "upper"))
-    table = _inputs(surrogate, inputs)
+    table = inputs_of(surrogate, inputs)
     table |= {name: numbers(shown[name].tolist(), places) for name in ("median", "lower", "upper")}
     scale = f"{percent(level)} interval, {short(limits[0], 2)} to {short(limits[1], 2)}"
     table[scale] = [Cell(drawing=interval_cell(each, limits)) for each in zip(median, lower, upper, strict=True)]
     if surrogate.schema.source is not None:
         table["measured in"] = texts(_known(surrogate, inputs))
+    if likeness is not None:
+        table["likeness (p)"] = [Cell(short(p, 2), p) for p in likeness.iloc[:LISTED].tolist()]
     return Table("predictions-table", "Predictions of the pool", table, len(predicted))
 
 
@@ -185,7 +189,7 @@ def suggested(surrogate: Surrogate, suggestions: pd.DataFrame) -> Table:
     """The measurements that `suggest` chose, in its order."""
     schema = surrogate.schema
     shown = suggestions.iloc[:LISTED]
-    table = _inputs(surrogate, shown)
+    table = inputs_of(surrogate, shown)
     table["source"] = texts(shown[schema.source or "source"].tolist())
     table["price"] = [Cell(f"{cost:g}", cost) for cost in shown["cost"].tolist()]
     table["worth per price"] = [Cell(short(score, 2), score) for score in shown["score"].tolist()]
@@ -193,7 +197,8 @@ def suggested(surrogate: Surrogate, suggestions: pd.DataFrame) -> Table:
     return Table("suggestions-table", "The next measurements", table, len(suggestions))
 
 
-def _inputs(surrogate: Surrogate, rows: pd.DataFrame) -> dict[str, list[Cell]]:
+def inputs_of(surrogate: Surrogate, rows: pd.DataFrame) -> dict[str, list[Cell]]:
+    """The input columns of rows, as far as there is room."""
     names = columns_of(surrogate.schema.featurizers)
     return {name: texts(rows[name].tolist()) for name in names[:SHOWN]}
 

@@ -66,11 +66,13 @@ def recipe_name(surrogate: Surrogate) -> str:
 
 def _nested(config: Mapping[str, Any]) -> str:
     inner: list[str] = []
-    for field in config.values():
+    for name, field in config.items():
+        if name == "gate":
+            continue
         parts = field if isinstance(field, list | tuple) else [field]
         inner += [_nested(part) for part in parts if isinstance(part, Mapping) and "kind" in part]
-    name = str(config["kind"]).replace("_", " ")
-    return f"{name} ({', '.join(dict.fromkeys(inner))})" if inner else name
+    kind = str(config["kind"]).replace("_", " ")
+    return f"{kind} ({', '.join(dict.fromkeys(inner))})" if inner else kind
 
 
 def _fitted(surrogate: Surrogate) -> str:

@@ -42,6 +42,7 @@ PAGES = [
     "docs/coming-from.md",
     "docs/notation.md",
     "docs/faq.md",
+    "docs/figures.md",
     *LEARNERS,
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)

@@ -27,7 +27,10 @@ def test_every_section_is_there(replay_page: Path, read: Callable) -> None:
     said = read(replay_page)
     headings = [attributes["id"] for tag, attributes in said.tags if tag == "section"]
     assert headings == ["verdict", "cost", "difference", "calibration", "trust", "runs", "provenance"]
-    assert {attributes["href"] for tag, attributes in said.tags if tag == "a"} == {f"#{name}" for name in headings[1:]}
+    assert {attributes["href"] for tag, attributes in said.tags if tag == "a"} == {
+        "#main",
+        *(f"#{name}" for name in headings[1:]),
+    }
 
 
 def test_the_verdict_is_the_backtests(replay_page: Path, read: Callable, replayed: Any) -> None:

@@ -89,6 +89,53 @@ def test_the_keyboard_goes_from_point_to_point(browser: Any, page: Path) -> None
     assert browser.run("getComputedStyle(document.getElementById('tip')).visibility") == "hidden"
 
 
+def test_a_finger_reads_a_point_and_may_leave(browser: Any, page: Path, job: Any) -> None:
+    browser.open(page, width=390)
+    browser.run("document.documentElement.style.scrollBehavior = 'auto'")
+    browser.run("document.querySelector('#accuracy svg').scrollIntoView({block: 'center'})")
+    at = browser.run(
+        "(r => [r.x + r.width / 2, r.y + r.height / 2])"
+        "(document.querySelector('#accuracy .point:last-child').getBoundingClientRect())"
+    )
+    touch = [{"x": at[0], "y": at[1]}]
+    browser.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=touch)
+    browser.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    visible = "getComputedStyle(document.getElementById('tip')).visibility"
+    assert browser.run(visible) == "visible"
+    assert browser.run("document.getElementById('tip').textContent").split(":")[0] in set(job.table["formula"])
+    browser.run("document.querySelector('h1').dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}))")
+    assert browser.run(visible) == "hidden"
+
+
+def test_the_first_key_skips_to_the_verdict(browser: Any, page: Path) -> None:
+    browser.open(page)
+    browser.send("Input.dispatchKeyEvent", type="keyDown", key="Tab", code="Tab", windowsVirtualKeyCode=9)
+    focused = "document.activeElement"
+    assert browser.run(f"{focused}.className") == "skip"
+    assert browser.run(f"{focused}.getBoundingClientRect().left") >= 0
+    browser.run(f"{focused}.click()")
+    assert browser.run(f"{focused}.id") == "main"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_is_large_and_dark_enough(browser: Any, page: Path, dark: bool) -> None:
+    browser.open(page, width=360, dark=dark)
+    sizes = browser.run(
+        "[...document.querySelectorAll('.plot text')]"
+        ".map(text => parseFloat(getComputedStyle(text).fontSize) * text.ownerSVGElement.getScreenCTM().a)"
+    )
+    assert min(sizes) >= 11
+    contrast = """(names => {
+      const shade = colour => colour.match(/\\d+/g).slice(0, 3).map(c => c / 255)
+        .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+      const page = shade(getComputedStyle(document.body).backgroundColor);
+      return names.map(name => shade(getComputedStyle(document.querySelector(name)).color))
+        .map(text => (Math.max(text, page) + 0.05) / (Math.min(text, page) + 0.05));
+    })(['h1', '.verdict', '.kicker', 'figcaption', 'nav a', 'thead th', 'tbody td', '.mark.outside'])"""
+    assert min(browser.run(contrast)) >= 4.5
+
+
 def test_what_users_wrote_is_not_run(browser: Any, tmp_path: Path) -> None:
     import pandas as pd
 

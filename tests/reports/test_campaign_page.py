@@ -34,7 +34,10 @@ def test_every_section_is_there(search_page: Path, read: Callable) -> None:
     said = read(search_page)
     headings = [attributes["id"] for tag, attributes in said.tags if tag == "section"]
     assert headings == ["verdict", "progress", "next", "predictions", "money", "trust", "history", "provenance"]
-    assert {attributes["href"] for tag, attributes in said.tags if tag == "a"} == {f"#{name}" for name in headings[1:]}
+    assert {attributes["href"] for tag, attributes in said.tags if tag == "a"} == {
+        "#main",
+        *(f"#{name}" for name in headings[1:]),
+    }
 
 
 def test_the_tiles_equal_the_api(search_page: Path, read: Callable, search: mf.Campaign) -> None:

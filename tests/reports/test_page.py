@@ -30,10 +30,10 @@ def small(**columns: Any) -> tuple[pd.DataFrame, mf.Schema]:
 def test_every_section_is_there(page: Path, read: Callable) -> None:
     said = read(page)
     headings = [attributes["id"] for tag, attributes in said.tags if tag == "section"]
-    assert headings == ["verdict", "accuracy", "calibration", "predictions", "sources", "next", "provenance"]
+    assert headings == ["verdict", "accuracy", "calibration", "predictions", "sources", "trust", "next", "provenance"]
     assert [tag for tag, _ in said.tags if tag == "h1"] == ["h1"]
     anchors = {attributes["href"] for tag, attributes in said.tags if tag == "a"}
-    assert anchors == {f"#{name}" for name in headings[1:]}
+    assert anchors == {"#main", *(f"#{name}" for name in headings[1:])}
 
 
 def test_numbers_of_the_verdict_equal_the_api(page: Path, read: Callable, job: Any) -> None:
@@ -182,14 +182,141 @@ def test_the_page_is_small(page: Path) -> None:
     assert page.stat().st_size < 150_000
 
 
+def test_the_likeness_of_candidates_is_their_novelty(page: Path, read: Callable, job: Any) -> None:
+    said = read(page)
+    expected = job.pool.assign(p=job.surrogate.novelty(job.pool)).set_index("formula")["p"]
+    names = [text for text, _ in said.column("predictions-table", "formula")]
+    values = [value for _, value in said.column("predictions-table", "likeness (p)")]
+    assert values == pytest.approx(expected[names].tolist())
+    odd = expected[expected <= 0.05].sort_values(kind="stable")
+    if len(odd):
+        listed = said.column("strangers-table", "p-value")
+        assert [value for _, value in listed] == pytest.approx(odd.tolist())
+
+
+def test_strange_candidates_are_named(read: Callable, tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": np.arange(60.0) % 37}).assign(y=lambda t: np.sin(t["x"]))
+    surrogate = mf.fit(table, mf.Schema(mf.Columns("x"), value="y"), mf.Conformal(mf.BayesianLinear()))
+    pool = pd.DataFrame({"x": [3.0, 9000.0, 5.0]})
+    with pytest.warns(UserWarning, match="unlike"):
+        said = read(mf.report(surrogate, tmp_path / "page.html", pool=pool))
+    assert "1 of the 3 candidates is farther from all compounds measured" in said.text
+    assert [text for text, _ in said.column("strangers-table", "x")] == ["9000"]
+    usual = read(mf.report(surrogate, tmp_path / "usual.html", pool=pool[pool["x"] < 10]))
+    assert "None of the 2 candidates is unlike the compounds measured" in usual.text
+    assert "strangers-table" not in usual.tables
+
+
+def test_families_are_those_of_the_held_out_rows(page: Path, read: Callable, job: Any) -> None:
+    said = read(page)
+    family = pd.Series(mf.Composition("formula").families(job.table.loc[job.validated.index]), job.validated.index)
+    error = (job.validated["y"] - job.validated["median"]).abs().groupby(family).mean()
+    inside = job.validated["y"].between(job.validated["lower"], job.validated["upper"]).groupby(family).mean()
+    names = [text for text, _ in said.column("families-table", "family")]
+    assert sorted(names) == sorted(error.index)
+    assert [v for _, v in said.column("families-table", "mean absolute error")] == pytest.approx(error[names].tolist())
+    assert [v for _, v in said.column("families-table", "their intervals held")] == inside[names].tolist()
+    sizes = family.value_counts()
+    told = error[sizes[error.index] >= 5]
+    assert f"It errs most on {told.idxmax()}" in said.text
+
+
+def test_a_family_whose_intervals_fail_is_told(job: Any, read: Callable, tmp_path: Path) -> None:
+    formulas = job.table.loc[job.validated.index, "formula"]
+    oxide = formulas.str.contains("O(?![a-z])").to_numpy()
+    wrong = job.validated.copy()
+    far = wrong["upper"] - wrong["lower"]
+    wrong["y"] = np.where(oxide, wrong["upper"] + far, wrong["median"])
+    wrong["pit"] = np.where(oxide, 1.0, 0.5)
+    said = read(mf.report(job.surrogate, tmp_path / "page.html", validated=wrong))
+    n = int(oxide.sum())
+    assert f"Of {n} oxides, 0 lay inside their 90% intervals, less often than chance allows" in said.text
+
+
+@pytest.fixture(scope="module")
+def mixed(job: Any) -> tuple[mf.Surrogate, pd.DataFrame]:
+    """A mixture, and what moves its predictions of the pool."""
+    recipe = mf.Mixture([mf.TargetOnly(mf.BayesianLinear()), mf.Pooled(mf.BayesianLinear())], folds=3)
+    surrogate = mf.fit(job.table, job.schema, recipe)
+    return surrogate, surrogate.explain(job.pool)
+
+
+def test_what_moves_each_prediction_equals_the_api(mixed: Any, job: Any, read: Callable, tmp_path: Path) -> None:
+    surrogate, explained = mixed
+    said = read(mf.report(surrogate, tmp_path / "page.html", pool=job.pool, explained=explained))
+    expected = explained.assign(formula=job.pool["formula"]).set_index("formula")
+    names = [text for text, _ in said.column("materials-table", "formula")]
+    titles = {"pbe: shift": "shift_pbe", "mbj: less doubt": "reduction_mbj", "weight of pooled": "weight_pooled"}
+    for title, column in titles.items():
+        assert [value for _, value in said.column("materials-table", title)] == expected.loc[names, column].tolist()
+    weights = dict(zip([text for text, _ in said.column("experts-table", "expert")], [0, 1], strict=True))
+    assert list(weights) == ["target only", "pooled"]
+    assert [value for _, value in said.column("experts-table", "mean weight")] == pytest.approx(
+        [explained["weight_target_only"].mean(), explained["weight_pooled"].mean()]
+    )
+    moved = explained["shift_mbj"].abs().mean()
+    assert f"mbj: it moves a prediction by {moved:.3g} eV on average" in said.text
+
+
+def test_weights_need_no_explanation(mixed: Any, job: Any, read: Callable, tmp_path: Path) -> None:
+    surrogate, explained = mixed
+    said = read(mf.report(surrogate, tmp_path / "page.html", pool=job.pool))
+    assert [text for text, _ in said.tables["materials-table"][0]] == [
+        "formula",
+        "weight of target only",
+        "weight of pooled",
+    ]
+    least = [value for _, value in said.column("experts-table", "least")]
+    assert least == [explained["weight_target_only"].min(), explained["weight_pooled"].min()]
+
+
+def test_an_explanation_of_other_rows_is_refused(mixed: Any, job: Any, tmp_path: Path) -> None:
+    surrogate, explained = mixed
+    for options in ({"pool": job.pool.iloc[:5]}, {}):
+        with pytest.raises(SchemaError, match="explained, a table of 40 rows"):
+            mf.report(surrogate, tmp_path / "page.html", explained=explained, **options)
+    with pytest.raises(SchemaError, match="explained without a source"):
+        mf.report(surrogate, tmp_path / "page.html", pool=job.pool, explained=explained[["median"]])
+
+
+def test_rows_and_columns_have_headers(page: Path, read: Callable) -> None:
+    said = read(page)
+    scopes = [attributes.get("scope") for tag, attributes in said.tags if tag == "th"]
+    assert set(scopes) == {"col", "row"}
+    captions = sum(tag == "caption" for tag, _ in said.tags)
+    assert captions == len(said.tables)
+    marks = [tag for tag, _ in said.tags if tag in ("header", "nav", "main")]
+    assert marks == ["header", "nav", "main"]
+    plots = [attributes for tag, attributes in said.tags if tag == "svg" and attributes.get("class") == "plot"]
+    assert all(plot["role"] == "img" and plot["aria-label"] and plot["tabindex"] == "0" for plot in plots)
+    ids = [attributes["id"] for _, attributes in said.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_page_of_5000_candidates_lists_them_all(mixed: Any, tmp_path: Path, read: Callable) -> None:
+    surrogate, _ = mixed
+    formulas = [f"Ga{a}In{b}As{c}" for a in range(1, 21) for b in range(1, 21) for c in range(1, 14)][:5000]
+    pool = pd.DataFrame({"formula": formulas})
+    rng = np.random.default_rng(0)
+    explained = pd.DataFrame(
+        rng.normal(size=(5000, 8)),
+        columns=[f"{part}_{name}" for part in ("shift", "reduction") for name in ("pbe", "mbj", "hse06", "all")],
+    )
+    path = mf.report(surrogate, tmp_path / "page.html", pool=pool, explained=explained)
+    said = read(path)
+    assert len(said.column("predictions-table", "median")) == 5000
+    assert len(said.column("materials-table", "pbe: shift")) == 5000
+    assert path.stat().st_size < 8_000_000
+
+
 def test_a_big_pool_stays_small(job: Any, tmp_path: Path, read: Callable) -> None:
     table, schema = small()
     pool = pd.DataFrame({"x": np.linspace(0, 1, 20_000)}, index=[0] * 20_000)
     path = mf.report(mf.fit(table, schema, mf.GP()), tmp_path / "page.html", pool=pool)
     said = read(path)
     assert path.stat().st_size < 8_000_000
-    assert len(said.column("predictions-table", "x")) == 2000
-    assert "The first 2000 of 20000 rows are listed." in said.text
+    assert len(said.column("predictions-table", "x")) == 5000
+    assert "The first 5000 of 20000 rows are listed." in said.text
 
 
 def test_skipped_rows_and_replicates_are_told(tmp_path: Path, read: Callable) -> None:
