@@ -36,6 +36,7 @@ PAGES = [
     "docs/campaigns.md",
     "docs/clusters.md",
     "docs/library.md",
+    "docs/reference/sklearn.md",
     *LEARNERS,
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
