@@ -58,9 +58,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from mfmat import __version__
+        from importlib.metadata import version
 
-        typer.echo(__version__)
+        typer.echo(version("mfmat"))
         raise typer.Exit
 
 
