@@ -37,6 +37,7 @@ PAGES = [
     "docs/clusters.md",
     "docs/library.md",
     "docs/reference/sklearn.md",
+    "docs/botorch.md",
     *LEARNERS,
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
