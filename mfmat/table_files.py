@@ -14,10 +14,12 @@ from mfmat.extras import require
 from mfmat.frames import plain
 
 CSV, JSON, PARQUET = ("", ".csv", ".txt"), (".json",), (".parquet",)
+COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
+"""What may come after .csv."""
 
 
 def read_file(path: str | Path) -> pd.DataFrame:
-    """The table in a file: CSV, JSON (a list of objects, one a row) or Parquet.
+    """The table in a file: CSV (also compressed, as .csv.gz), JSON (a list of objects, one a row) or Parquet.
 
     Only an empty cell is missing: "NaN" is sodium nitride, "None" may be a name.
 
@@ -94,7 +96,9 @@ _KINDS = {
 
 
 def _suffix(path: Path) -> str:
-    suffix = path.suffix.lower()
+    *before, suffix = [each.lower() for each in path.suffixes] or [""]
+    if suffix in COMPRESSED and before[-1:] == [".csv"]:
+        return ".csv"
     if suffix not in _KINDS:
         raise TableError(
             f"{path}, a file of the kind {suffix}", expected="a .csv, .json or .parquet", fix=f"{path.stem}.csv"

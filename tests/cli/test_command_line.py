@@ -206,7 +206,36 @@ def test_a_backtest(line: pd.DataFrame, call: Any) -> None:
     assert [row["policy"] for row in facts["summary"]] == pd.read_csv("s.csv")["policy"].tolist()
 
 
+def test_what_to_measure_and_where_it_is_written(line: pd.DataFrame, call: Any) -> None:
+    Path("pool.csv").write_text("x\n0.1\n0.6\n3.5\n")
+    asked = json.loads(call("suggest", "line.mfmat", "pool.csv", "-n", "2", "--goal", "learn", "--json")[1])
+    assert [sorted(row.keys() & {"score", "cost", "reason"}) for row in asked] == [["cost", "reason", "score"]] * 2
+    assert json.loads(call("report", "line.mfmat", "-o", "line.html", "--json")[1]) == {"wrote": "line.html"}
+
+
+def test_a_diagnosis(line: pd.DataFrame, call: Any) -> None:
+    cheap = pd.DataFrame({"x": [i / 24 for i in range(24)], "source": "cheap"}).assign(y=lambda t: t["x"] ** 2)
+    two = pd.concat([cheap, cheap[::2].assign(source="dear", y=lambda t: t["y"] + 1)])
+    two.to_csv("two.csv", index=False)
+    words = "diagnose two.csv --column x --value y --source source --cost cheap=1 --cost dear=9 --json"
+    (row,) = json.loads(call(*words.split())[1])
+    assert row["source"] == "cheap"
+    assert row["verdict"] in ("use", "use here", "drop")
+
+
+def test_what_the_demo_tells_people_goes_to_stderr(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfmat.demo.run", lambda path, console: console.print("a table") or path)
+    assert call("demo", "-o", "page.html", "--json") == (0, '{"wrote": "page.html"}\n', "a table\n")
+
+
 # Files by their names.
+
+
+def test_a_compressed_csv(line: pd.DataFrame, call: Any) -> None:
+    line.to_csv("line.csv.gz", index=False)
+    assert call("predict", "line.mfmat", "line.csv.gz", "-o", "said.csv.gz")[0] == 0
+    assert Path("said.csv.gz").read_bytes()[:2] == b"\x1f\x8b"
+    assert len(pd.read_csv("said.csv.gz")) == 12
 
 
 def test_json_in_and_out(line: pd.DataFrame, call: Any) -> None:
