@@ -7,6 +7,15 @@ SECOND := .venv-matminer
 SECOND_PINS := matminer==0.10.1 pandas==2.3.3
 # Tests of the core that read and write tables, which pandas 2 has to pass, too.
 TABLES := schema saving suggest explain evaluate draws
+# The environment of the oldest versions that pyproject.toml declares, and the tests that run there.
+OLDEST := .venv-oldest
+OLDEST_TESTS := $(patsubst %,tests/core/test_%.py,$(filter-out evaluate,$(TABLES))) tests/cli tests/interfaces
+# uv makes an environment in seconds and knows what the oldest versions are. Where pip finds wheels, so does uv;
+# UV_TORCH_BACKEND=cpu spares it the CUDA libraries.
+UV := .venv-uv/bin/uv
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
 # Test processes at once, each with one thread.
 WORKERS ?= 2
 # Tests that need something of the machine; `make check MARKERS="browser postgres"` includes them.
@@ -22,7 +31,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist workste
 BENCHMARKS := $(filter-out %/record.py %/botorch_policies.py %/make_page.py %/composition.py %/experts.py %/growth.py %/fusion.py %/thermoelectrics.py %/labels.py %/calibration.py %/calibration_loop.py %/campaigns.py %/transfer.py %/levels.py %/shotgun.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint docs starter check-matminer benchmark benchmark-experts clean
+.PHONY: help demo test check lint docs starter check-matminer check-wheel check-oldest benchmark benchmark-experts clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -63,6 +72,13 @@ check-matminer: $(SECOND)/.dev  ## the second environment: matminer as the judge
 	OMP_NUM_THREADS=1 $(SECOND)/bin/python -m pytest -n $(WORKERS) -m "not promise and not browser and not postgres" \
 	    tests/features tests/datasets $(TABLES:%=tests/core/test_%.py)
 
+check-wheel: .venv/.dev $(UV)  ## the wheel in empty environments: no extra, each alone, all together (PYTHON=python3.13 for another)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/check_wheel.py --uv $(UV) --python $$(command -v $(PYTHON))
+
+check-oldest: $(OLDEST)/.dev  ## part of the tests with the oldest versions that pyproject.toml declares
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -m "not promise and not browser and not postgres and not matminer" \
+	    -W ignore::DeprecationWarning -W ignore::FutureWarning $(OLDEST_TESTS)
+
 benchmark-experts: .venv/.dev  ## the tables of experts and of fusions, and what experts cost (hours; goes on where it was stopped)
 	$(BIN)/python benchmarks/experts.py
 	$(BIN)/python benchmarks/growth.py
@@ -90,6 +106,16 @@ clean:  ## remove what was built, but not .venv
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e ".[dev,report]"
 	@touch $@ .venv/.runtime
+
+$(UV):
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/pip install -qq --disable-pip-version-check uv
+
+$(OLDEST)/.dev: pyproject.toml Makefile $(UV)
+	$(UV) venv --quiet --clear --python $$(command -v $(PYTHON)) $(OLDEST)
+	$(UV) pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct -e ".[parquet,remote,report]" \
+	    "pytest>=8.3" "hypothesis>=6.115" "beartype>=0.19"
+	@touch $@
 
 $(SECOND)/.dev: pyproject.toml constraints.txt Makefile
 	test -x $(SECOND)/bin/python || $(PYTHON) -m venv $(SECOND)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# Quiet unless whoever uses the library asks: logging.basicConfig(level="INFO") shows what long work did.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _public = {
     "Ask": "mfmat.policies",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from mfmat.shell import (
     Costs,
     Formula,
     Goal,
+    Json,
     Material,
     Numbers,
     Recipe,
@@ -24,8 +25,11 @@ from mfmat.shell import (
     read_prices,
     read_recipe,
     read_table,
-    write_table,
+    say,
 )
+
+if TYPE_CHECKING:
+    from mfmat.outcomes import Backtest
 
 
 class StartBy(StrEnum):
@@ -55,8 +59,9 @@ def backtest(
     batch: Annotated[int, typer.Option(help="Pairs at each ask.")] = 1,
     stop: Annotated[str, typer.Option(help="best, budget, or a share of the best 5%.")] = "best",
     runs: Annotated[Path | None, typer.Option(help="File of finished runs, to go on from.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="CSV of the summary to write.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A .csv, .json or .parquet of the summary.")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML page of it all to write.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Replay campaigns on known values: what would mfmat, one source alone, and chance have paid?
 
@@ -82,12 +87,23 @@ def backtest(
         cost=paid,
         path=runs,
     )
-    typer.echo(result.verdict())
-    write_table(result.summary().reset_index(), out)
-    if report:
-        from mfmat.reports import report as write
+    _tell(result, out, report, as_json)
 
-        typer.echo(f"wrote {write(result, report)}", err=True)
+
+def _tell(result: Backtest, out: Path | None, page: Path | None, as_json: bool) -> None:
+    """The verdict, and the summary where no file takes it."""
+    from mfmat.reports import report as write
+    from mfmat.table_files import to_records, write_file
+
+    summary = result.summary().reset_index()
+    if out:
+        write_file(summary, out)
+    if page:
+        write(result, page)
+    wrote = [str(path) for path in (out, page) if path]
+    facts = {"verdict": result.verdict(), "summary": to_records(summary), "wrote": wrote}
+    table = [] if out else [summary.to_csv(index=False).rstrip("\n")]
+    say(facts, as_json, result.verdict(), *table, *(f"wrote {path}" for path in wrote))
 
 
 def _stop(text: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, as_completed
@@ -29,6 +30,7 @@ from mfmat.schema import Schema
 from mfmat.suggestion import Goal
 from mfmat.world import World
 
+LOGGER = logging.getLogger("mfmat")
 SHARE = 0.2
 """Of the target's materials, held out to test on where the goal is to learn and no test is given."""
 
@@ -108,6 +110,7 @@ def backtest(
     task = partial(_run, world, terms, rows)
     for name, seed, steps in track(_runs(task, known, wanted, executor), "replaying campaigns", len(wanted)):
         journal.add(name, seed, steps)
+        LOGGER.info("backtest: %s with seed %d, %d steps", name, seed, len(steps))
     done = {(name, int(seed)): journal.runs[name, int(seed)] for name, seed in product(known, numbers)}
     return Backtest(_table(done, world), terms.config(), world.dearest)
 

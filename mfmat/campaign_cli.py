@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from mfmat.shell import (
     Formula,
     Goal,
     Group,
+    Json,
     Labels,
     Material,
     Noise,
@@ -32,6 +34,7 @@ from mfmat.shell import (
     read_recipe,
     read_rule,
     read_table,
+    say,
     write_table,
 )
 
@@ -48,17 +51,17 @@ app = typer.Typer(
 )
 
 Database = Annotated[str, typer.Argument(help="A file such as gap.db, or postgresql://host/name.")]
-Filled = Annotated[Path, typer.Argument(help="The asked CSV with its value column filled in.")]
-Rows = Annotated[Path, typer.Argument(help="CSV with rows of the asked one.")]
+Filled = Annotated[Path, typer.Argument(help="The asked table with its value column filled in.")]
+Rows = Annotated[Path, typer.Argument(help="A table with rows of the asked one.")]
 Why = Annotated[str, typer.Option(help="For the history.")]
 
 
-@app.command()
+@app.command(rich_help_panel="Begin")
 def create(
     database: Database,
-    pool: Annotated[Path, typer.Argument(help="CSV of candidates.")],
+    pool: Annotated[Path, typer.Argument(help="Table of candidates.")],
     value: ValueColumn,
-    seen: Annotated[Path | None, typer.Option(help="CSV of what is measured already.")] = None,
+    seen: Annotated[Path | None, typer.Option(help="Table of what is measured already.")] = None,
     formula: Formula = None,
     column: Numbers = None,
     category: Categories = None,
@@ -81,6 +84,7 @@ def create(
     temperature: Annotated[float, typer.Option(help="0 takes the best; above, draws, with the chance recorded.")] = 0.0,
     stop: Annotated[list[str] | None, typer.Option(help="A rule to end by, as JSON (repeat).")] = None,
     recipe: Recipe = None,
+    as_json: Json = False,
 ) -> None:
     """Begin a campaign over a pool of candidates.
 
@@ -106,16 +110,19 @@ def create(
         stop=[read_rule(text) for text in stop or []],
         prices=prices.value,
     )
-    typer.echo(f"created {database}: {len(campaign.pool)} candidates, {len(campaign.seen())} values")
+    candidates, values = len(campaign.pool), len(campaign.seen())
+    facts = {"created": database, "candidates": candidates, "values": values}
+    say(facts, as_json, f"created {database}: {candidates} candidates, {values} values")
 
 
-@app.command()
+@app.command(rich_help_panel="Every round")
 def ask(
     database: Database,
     n: Annotated[int, typer.Option("-n", help="Pairs wanted.")] = 1,
     budget: Annotated[str | None, typer.Option(help="What this call may spend at most: 500 or '500 money'.")] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Also where a rule says that all is done.")] = False,
     out: Out = None,
+    as_json: Json = False,
 ) -> None:
     """The pairs to measure next, with an empty column to fill in.
 
@@ -125,78 +132,86 @@ def ask(
 
     campaign = Campaign.open(database)
     todo = campaign.ask(n, budget=read_budget(budget), anyway=anyway)
-    write_table(todo.assign(**{campaign.schema.value: ""}), out)
+    write_table(todo.assign(**{campaign.schema.value: ""}), out, as_json)
     if note := campaign.status().note:
         typer.echo(note, err=True)
 
 
-@app.command()
+@app.command(rich_help_panel="Every round")
 def tell(
     database: Database,
     filled: Filled,
     again: Annotated[bool, typer.Option(help="Record also values equal to what was told before.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Record what was measured; rows without a value stay pending.
 
     Example: `mfmat campaign tell gap.db filled.csv`
     """
     campaign, table = _opened(database, filled)
-    typer.echo(campaign.tell(table, again=again))
-    typer.echo(f"{len(campaign.pending())} asked and not yet told")
+    told, pending = campaign.tell(table, again=again), len(campaign.pending())
+    say({**asdict(told), "pending": pending}, as_json, told, f"{pending} asked and not yet told")
 
 
-@app.command()
-def correct(database: Database, filled: Filled, why: Why = "") -> None:
+@app.command(rich_help_panel="When something went wrong")
+def correct(database: Database, filled: Filled, why: Why = "", as_json: Json = False) -> None:
     """Replace what was told of these pairs; the old values stay in the history.
 
     Example: `mfmat campaign correct gap.db mended.csv --why "wrong unit"`
     """
     campaign, table = _opened(database, filled)
-    typer.echo(f"{campaign.correct(table, why)} corrected")
+    n = campaign.correct(table, why)
+    say({"corrected": n}, as_json, f"{n} corrected")
 
 
-@app.command()
-def fail(database: Database, rows: Rows, why: Why = "") -> None:
+@app.command(rich_help_panel="When something went wrong")
+def fail(database: Database, rows: Rows, why: Why = "", as_json: Json = False) -> None:
     """Record that these measurements gave no value: they are not asked again.
 
     Example: `mfmat campaign fail gap.db broken.csv --why "did not crystallise"`
     """
     campaign, table = _opened(database, rows)
-    typer.echo(f"{campaign.fail(table, why)} failed")
+    n = campaign.fail(table, why)
+    say({"failed": n}, as_json, f"{n} failed")
 
 
-@app.command()
-def withdraw(database: Database, rows: Rows, why: Why = "") -> None:
+@app.command(rich_help_panel="When something went wrong")
+def withdraw(database: Database, rows: Rows, why: Why = "", as_json: Json = False) -> None:
     """Take back an ask: the pairs go back to the pool, and their price to the budget.
 
     Example: `mfmat campaign withdraw gap.db late.csv`
     """
     campaign, table = _opened(database, rows)
-    typer.echo(f"{campaign.withdraw(table, why)} withdrawn")
+    n = campaign.withdraw(table, why)
+    say({"withdrawn": n}, as_json, f"{n} withdrawn")
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def status(
     database: Database,
-    pending: Annotated[Path | None, typer.Option(help="CSV to write what is asked and not yet told to.")] = None,
+    pending: Annotated[Path | None, typer.Option(help="Table to write what is asked and not yet told to.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Where the campaign stands.
 
     Example: `mfmat campaign status gap.db --pending todo.csv`
     """
     from mfmat.campaign import Campaign
+    from mfmat.table_files import write_file
 
     campaign = Campaign.open(database)
-    typer.echo(campaign.status())
+    status = campaign.status()
     if pending:
-        write_table(campaign.pending().assign(**{campaign.schema.value: ""}), pending)
+        write_file(campaign.pending().assign(**{campaign.schema.value: ""}), pending)
+    say(asdict(status), as_json, status, *([f"wrote {pending}"] if pending else []))
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def report(
     database: Database,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("campaign.html"),
     level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.9,
+    as_json: Json = False,
 ) -> None:
     """One self-contained HTML page: progress against cost, what is pending, whether predictions came true, the history.
 
@@ -205,18 +220,22 @@ def report(
     from mfmat.campaign import Campaign
     from mfmat.reports import report as write
 
-    typer.echo(f"wrote {write(Campaign.open(database), out, level=level)}")
+    page = write(Campaign.open(database), out, level=level)
+    say({"wrote": str(page)}, as_json, f"wrote {page}")
 
 
-@app.command()
-def export(database: Database, folder: Annotated[Path, typer.Argument(help="A folder to make.")]) -> None:
+@app.command(rich_help_panel="Look")
+def export(
+    database: Database, folder: Annotated[Path, typer.Argument(help="A folder to make.")], as_json: Json = False
+) -> None:
     """Everything as plain files, which `Campaign.restore` reads.
 
     Example: `mfmat campaign export gap.db gap-campaign`
     """
     from mfmat.campaign import Campaign
 
-    typer.echo(f"wrote {Campaign.open(database).export(folder)}")
+    made = Campaign.open(database).export(folder)
+    say({"wrote": str(made)}, as_json, f"wrote {made}")
 
 
 def _opened(database: str, path: Path) -> tuple[Campaign, pd.DataFrame]:
@@ -225,4 +244,5 @@ def _opened(database: str, path: Path) -> tuple[Campaign, pd.DataFrame]:
     from mfmat.filled_in import read_filled
 
     campaign = Campaign.open(database)
-    return campaign, read_filled(path, campaign.schema.numbers)
+    by_machine = path.suffix.lower() in (".json", ".parquet")
+    return campaign, read_table(path, campaign.schema) if by_machine else read_filled(path, campaign.schema.numbers)

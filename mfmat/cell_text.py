@@ -6,13 +6,29 @@ import json
 
 
 def write_cell(cell: object) -> str:
-    """The text of a cell; of a structure or a mapping, the JSON that it can be read from.
+    """The text of a cell; of a composition its formula, of a structure or a mapping the JSON that it is read from.
 
     >>> write_cell({"species": ["Si"]}), write_cell(1 + 2j)
     ('{"species": ["Si"]}', '(1+2j)')
     """
+    formula = write_composition(cell)
+    if formula is not None:
+        return formula
     record = cell.as_dict() if hasattr(cell, "as_dict") else cell
     return json.dumps(record, default=_plain) if isinstance(record, dict) else str(cell)
+
+
+def write_composition(cell: object) -> str | None:
+    """The formula of a pymatgen `Composition`; None for any other cell.
+
+    >>> from pymatgen.core import Composition
+    >>> write_composition(Composition({"Hg": 0.7, "Cd": 0.3, "Te": 1})), write_composition("HgTe")
+    ('Hg0.7Cd0.3Te1', None)
+    """
+    if not hasattr(cell, "get_el_amt_dict"):
+        return None
+    amounts = {symbol: f"{amount:.12f}" for symbol, amount in cell.get_el_amt_dict().items()}
+    return "".join(f"{symbol}{amount.rstrip('0').rstrip('.')}" for symbol, amount in amounts.items())
 
 
 def _plain(item: object) -> object:

@@ -1,11 +1,12 @@
-"""One verb per public call. Exit codes: 0 done, 1 an error of mfmat (one line on stderr), 2 wrong usage."""
+"""One verb per public call, and what the command as a whole does: help, errors in one line, exit codes."""
 
 from __future__ import annotations
 
-import json
+import logging
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +19,7 @@ from mfmat.shell import (
     Formula,
     Goal,
     Group,
+    Json,
     Labels,
     Material,
     Noise,
@@ -34,33 +36,65 @@ from mfmat.shell import (
     make_schema,
     read_recipe,
     read_table,
+    say,
     write_table,
 )
 
+PREDICT, DECIDE, KEEP = "Learn and predict", "Decide what to measure", "Keep and show"
+EXIT_CODES = """Every verb has its own `--help` with an example. Tables are CSV, JSON or Parquet, by the file's name.
+
+Exit codes: 0 done; 1 an error, told in one line on stderr with what to try (or `library verify` found damage); 2 wrong
+usage; 130 stopped by Ctrl-C."""
+
 app = typer.Typer(
     help="Fuse cheap and trusted values of materials, with intervals that hold.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(campaign_cli.app, name="campaign")
-app.add_typer(library_cli.app, name="library")
-app.command()(backtest_cli.backtest)
 
 
-@app.command()
-def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The report.")] = Path("mfmat-demo.html")) -> None:
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("mfmat"))
+        raise typer.Exit
+
+
+@app.callback()
+def begin(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what long work did.")] = False,
+) -> None:
+    """What holds for every verb."""
+    if verbose:
+        logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        logging.getLogger("mfmat").setLevel(logging.INFO)
+
+
+@app.command(rich_help_panel=PREDICT)
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The report.")] = Path("mfmat-demo.html"),
+    as_json: Json = False,
+) -> None:
     """The main job on the embedded table, in a few minutes.
 
     Example: `mfmat demo`
     """
+    from rich.console import Console
+
     from mfmat.demo import run
 
-    run(out)
+    page = run(out, Console(stderr=as_json))
+    say({"wrote": str(page)}, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=PREDICT)
 def fit(
     table: Table,
     value: ValueColumn,
@@ -79,6 +113,7 @@ def fit(
     floor: Floor = None,
     recipe: Recipe = None,
     on_error: Skip = OnError.RAISE,
+    as_json: Json = False,
 ) -> None:
     """Fit a recipe to a table and save the surrogate.
 
@@ -92,19 +127,20 @@ def fit(
     learner = read_recipe(recipe)
     surrogate = fit_surrogate(read_table(table, schema), schema, learner, on_error=on_error.value)
     surrogate.save(out)
-    for sentence in surrogate.card["why"]:
-        typer.echo(sentence)
-    typer.echo(f"saved {out}")
+    card = surrogate.card
+    facts = {"saved": str(out), "why": card["why"], "rows": card["provenance"]["rows"], "metrics": card["metrics"]}
+    say(facts, as_json, *card["why"], f"saved {out}")
 
 
-@app.command()
+@app.command(rich_help_panel=PREDICT)
 def predict(
     surrogate: Saved,
-    table: Annotated[Path, typer.Argument(help="CSV of materials.")],
+    table: Annotated[Path, typer.Argument(help="Table of materials.")],
     level: Annotated[float, typer.Option(help="Of the interval from lower to upper.")] = 0.9,
     source: Annotated[str | None, typer.Option(help="Whose value; the target unless given.")] = None,
     out: Out = None,
     on_error: Skip = OnError.RAISE,
+    as_json: Json = False,
 ) -> None:
     """Median, mean, std, lower and upper for each row of a table.
 
@@ -116,17 +152,18 @@ def predict(
     rows = read_table(table, fitted.schema)
     said = fitted.predict(rows, level=level, source=source, on_error=on_error.value)
     said = said.rename(columns={name: f"{name}_predicted" for name in said.columns if name in rows.columns})
-    write_table(rows.loc[said.index].join(said), out)
+    write_table(rows.loc[said.index].join(said), out, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def suggest(
     surrogate: Saved,
-    pool: Annotated[Path, typer.Argument(help="CSV of candidates.")],
+    pool: Annotated[Path, typer.Argument(help="Table of candidates.")],
     n: Annotated[int, typer.Option("-n", help="Pairs wanted.")] = 5,
     goal: Annotated[Goal, typer.Option(help="Large values, small ones, or to learn the pool.")] = Goal.MAX,
     out: Out = None,
     on_error: Skip = OnError.RAISE,
+    as_json: Json = False,
 ) -> None:
     """The (candidate, source) pairs most worth their price, with a reason each.
 
@@ -136,10 +173,11 @@ def suggest(
     from mfmat.surrogate import load
 
     fitted = load(surrogate)
-    write_table(choose(fitted, read_table(pool, fitted.schema), n, goal=goal.value, on_error=on_error.value), out)
+    chosen = choose(fitted, read_table(pool, fitted.schema), n, goal=goal.value, on_error=on_error.value)
+    write_table(chosen, out, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def diagnose(
     table: Table,
     value: ValueColumn,
@@ -152,6 +190,7 @@ def diagnose(
     by: Annotated[str | None, typer.Option(help="Column with regions to judge apart.")] = None,
     out: Out = None,
     on_error: Skip = OnError.RAISE,
+    as_json: Json = False,
 ) -> None:
     """What each cheap source is worth for the target: use, use here or drop, and up to which price.
 
@@ -160,14 +199,16 @@ def diagnose(
     from mfmat.diagnosis import diagnose as judge
 
     schema = make_schema((formula, column, category), cost, value=value, source=source, material=material)
-    write_table(judge(read_table(table, schema), schema, by=by, on_error=on_error.value).reset_index(), out)
+    verdicts = judge(read_table(table, schema), schema, by=by, on_error=on_error.value).reset_index()
+    write_table(verdicts, out, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=KEEP)
 def report(
     surrogate: Saved,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("report.html"),
-    pool: Annotated[Path | None, typer.Option(help="CSV of candidates to predict on the page.")] = None,
+    pool: Annotated[Path | None, typer.Option(help="Table of candidates to predict on the page.")] = None,
+    as_json: Json = False,
 ) -> None:
     """One self-contained HTML page: accuracy, calibration, predictions, what each source contributed.
 
@@ -177,15 +218,41 @@ def report(
     from mfmat.surrogate import load
 
     fitted = load(surrogate)
-    typer.echo(f"wrote {write(fitted, out, pool=read_table(pool, fitted.schema) if pool else None)}")
+    page = write(fitted, out, pool=read_table(pool, fitted.schema) if pool else None)
+    say({"wrote": str(page)}, as_json, f"wrote {page}")
+
+
+app.command(rich_help_panel=DECIDE)(backtest_cli.backtest)
+app.add_typer(campaign_cli.app, name="campaign", rich_help_panel=DECIDE)
+app.add_typer(library_cli.app, name="library", rich_help_panel=KEEP)
+
+WrongUsage: Any = typer.BadParameter.__base__
+"""What the parser raises; newer versions of typer have classes of their own, older ones those of click."""
 
 
 def main() -> None:
-    """The command `mfmat`."""
+    """The command `mfmat`: whatever goes wrong on purpose is one line on stderr."""
     from mfmat.errors import MfmatError
 
+    # One line, as an error is, without the line of code that no user wrote.
+    warnings.showwarning = lambda message, *_: _complain(f"warning: {message}")
     try:
-        app()
-    except (MfmatError, OSError, json.JSONDecodeError) as error:
-        typer.echo(f"mfmat: {error}", err=True)
-        sys.exit(1)
+        sys.exit(app(prog_name="mfmat", standalone_mode=False) or 0)
+    except WrongUsage as error:
+        # Without any argument, the help was shown already.
+        if said := error.format_message():
+            command = error.ctx.command_path if error.ctx else "mfmat"
+            _complain(f"{said.rstrip('.')}; try: {command} --help")
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
+    except MfmatError as error:
+        _complain(error)
+    except OSError as error:
+        came = f"{error.filename}: {error.strerror}" if error.filename else error
+        _complain(f"got {came}; expected a file that is there and may be used; try: check its name and its folder")
+    sys.exit(1)
+
+
+def _complain(what: object) -> None:
+    typer.echo(f"mfmat: {' '.join(str(what).split())}", err=True)

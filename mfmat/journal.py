@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from mfmat.errors import MfmatError
 
+LOGGER = logging.getLogger("mfmat")
 FORMAT = 1
 PATIENCE = 60
 """Seconds that a process waits for the lock of another."""
@@ -159,6 +162,8 @@ class Log:
         last = self._connection.execute(sql.select(sql.func.max(EVENTS.c.id))).scalar() or 0
         when = when or now()
         self.copy([Event(**_fields(e), id=last + 1 + i, time=when) for i, e in enumerate(entries)])
+        for (kind, source), n in Counter((entry.kind, entry.source) for entry in entries).items():
+            LOGGER.info("campaign: %s of %s, %d %s", kind, source, n, "pair" + "s" * (n != 1))
 
     def copy(self, events: Sequence[Event]) -> None:
         """Write events down as they are."""
@@ -174,6 +179,7 @@ class Log:
     def add(self, round_: Round, model: bytes | None) -> None:
         """Write a round down, with the model that was fitted for it."""
         self._connection.execute(sql.insert(ROUNDS), {**_fields(round_), "model": model})
+        LOGGER.info("campaign: round %d after %.1f s%s", round_.id, round_.seconds, round_.note and f"; {round_.note}")
 
     def model(self, table_sha256: str | None) -> bytes | None:
         """The model that was fitted to a table; it is kept once, with the first round that needed it."""

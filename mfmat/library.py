@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from mfmat.shelf import Shelf
 from mfmat.skipping import OnError
 from mfmat.surrogate import Surrogate
 
+LOGGER = logging.getLogger("mfmat")
 INDEX = "index.jsonl"
 
 
@@ -161,6 +163,7 @@ class Library:
         for made in produce(tasks, recipes, self.entries, order, executor):
             with self.shelf.turn():
                 new = [each for each in made if each.name not in self.entries]
+                LOGGER.info("library: %s trained", ", ".join(each.name for each in new) or "nothing new")
                 self._put([(Entry(m.name, _digest(m.content), len(m.content), m.facts), m.content) for m in new])
         return _frame({name: entry for name, entry in self.entries.items() if entry.facts.get("task") in tasks})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,43 +44,48 @@ class OnError(StrEnum):
 
 DURATION = "duration"
 """The price of a source whose price is what its measurements took."""
-Table = Annotated[Path, typer.Argument(help="CSV, one value a row.")]
-ValueColumn = Annotated[str, typer.Option(help="Column of the values.")]
-Formula = Annotated[str | None, typer.Option(help="Column of chemical formulas.")]
-Numbers = Annotated[list[str] | None, typer.Option(help="A column of numbers (repeat).")]
-Categories = Annotated[list[str] | None, typer.Option(help="A column of categories (repeat).")]
-Source = Annotated[str | None, typer.Option(help="Column naming where a value came from.")]
+COLUMNS = "What the columns mean"
+"""Of the options that make a schema, in the help of a verb."""
+
+
+def _column(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=COLUMNS)
+
+
+Table = Annotated[Path, typer.Argument(help="CSV, JSON or Parquet, one value a row.")]
+ValueColumn = Annotated[str, _column("Column of the values.")]
+Formula = Annotated[str | None, _column("Column of chemical formulas.")]
+Numbers = Annotated[list[str] | None, _column("A column of numbers (repeat).")]
+Categories = Annotated[list[str] | None, _column("A column of categories (repeat).")]
+Source = Annotated[str | None, _column("Column naming where a value came from.")]
 Costs = Annotated[
     list[str] | None,
-    typer.Option(help="SOURCE=PRICE, in order of trust, the target last; PRICE as 400 or '400 money, 3 days'."),
+    _column("SOURCE=PRICE, in order of trust, the target last; PRICE as 400 or '400 money, 3 days'."),
 ]
-Setups = Annotated[list[str] | None, typer.Option(help="SOURCE=PRICE of the first pair of a batch, on top (repeat).")]
-Noise = Annotated[str | None, typer.Option(help="Column of known standard deviations.")]
-Material = Annotated[str | None, typer.Option(help="Column naming the material.")]
-Censored = Annotated[str | None, typer.Option(help="Column of < and >, where a value is only a limit.")]
-Group = Annotated[str | None, typer.Option(help="Column naming what a split must not divide.")]
+Setups = Annotated[list[str] | None, _column("SOURCE=PRICE of the first pair of a batch, on top (repeat).")]
+Noise = Annotated[str | None, _column("Column of known standard deviations.")]
+Material = Annotated[str | None, _column("Column naming the material.")]
+Censored = Annotated[str | None, _column("Column of < and >, where a value is only a limit.")]
+Group = Annotated[str | None, _column("Column naming what a split must not divide.")]
+Unit = Annotated[str, _column("Of the values.")]
+Labels = Annotated[list[str] | None, _column("A source whose values are class names (repeat).")]
+Floor = Annotated[float | None, _column("The smallest value, which many rows have exactly.")]
 Saved = Annotated[Path, typer.Argument(help="A surrogate saved by `mfmat fit`.")]
 Skip = Annotated[OnError, typer.Option(help="Rows that cannot be read: an error that names them, or left out.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="CSV to write; the terminal unless given.")]
-Unit = Annotated[str, typer.Option(help="Of the values.")]
-Labels = Annotated[list[str] | None, typer.Option(help="A source whose values are class names (repeat).")]
-Floor = Annotated[float | None, typer.Option(help="The smallest value, which many rows have exactly.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="A .csv, .json or .parquet to write; the terminal unless given.")
+]
 Recipe = Annotated[Path | None, typer.Option(help="JSON of a recipe (`recipe.config()`); Auto unless given.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for machines, and nothing else there.")]
 
 
 def read_table(path: Path, schema: Schema) -> pd.DataFrame:
-    """A CSV as a table; in the columns of numbers only the cells that are none stay text."""
+    """The table in a file; in the columns of numbers only the cells that are none stay text."""
     import pandas as pd
 
-    from mfmat.errors import TableError
+    from mfmat.table_files import read_file
 
-    try:
-        # Only an empty cell is missing: "NaN" is sodium nitride, "None" may be a name.
-        rows = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise TableError(
-            f"{path}: {str(error).strip()}", expected="a CSV with a header", fix="save it as UTF-8 CSV"
-        ) from error
+    rows = read_file(path)
     # One text makes pandas read a whole column as text; only that cell is wrong.
     for column in set(schema.numbers) & set(rows.columns):
         if not pd.api.types.is_numeric_dtype(rows[column]):
@@ -88,10 +94,41 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
     return rows
 
 
-def write_table(rows: pd.DataFrame, out: Path | None) -> None:
-    """A table as CSV, into a file or onto the terminal."""
-    text = rows.to_csv(out, index=False)
-    typer.echo(text if text is not None else f"wrote {out}", nl=text is None)
+def write_table(rows: pd.DataFrame, out: Path | None, as_json: bool = False) -> None:
+    """A table into a file, or onto the terminal as CSV or, where asked for, as JSON: a list of objects, one a row."""
+    from mfmat.table_files import to_records, write_file, write_json
+
+    if out is not None:
+        write_file(rows, out)
+        say({"wrote": str(out), "rows": len(rows)}, as_json, f"wrote {out}")
+    elif as_json:
+        typer.echo(write_json(to_records(rows)))
+    else:
+        typer.echo(rows.to_csv(index=False), nl=False)
+
+
+def say(facts: Mapping[str, Any], as_json: bool, *sentences: object) -> None:
+    """What a verb did: facts as one line of JSON where asked for, else sentences, a line each."""
+    from mfmat.table_files import write_json
+
+    for line in [write_json(facts)] if as_json else sentences:
+        typer.echo(line)
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        SchemaError: a file that is none.
+    """
+    from mfmat.errors import SchemaError
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SchemaError(
+            f"{path}: {error}", expected=f"{what} as JSON", fix="json.dumps(x.config()) writes it"
+        ) from error
 
 
 def make_inputs(formula: str | None, columns: list[str], categories: list[str]) -> tuple[Featurizer, ...]:
@@ -170,7 +207,7 @@ def read_recipe(path: Path | None) -> Learner | None:
     from mfmat import auto  # noqa: F401
     from mfmat.learner import Learner
 
-    return Learner.of(json.loads(path.read_text())) if path else None
+    return Learner.of(read_json(path, "a recipe")) if path else None
 
 
 def read_rule(text: str) -> Rule:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,7 @@ from mfmat.novelty import Novelty, warn_outside
 from mfmat.schema import Schema
 from mfmat.skipping import OnError
 
+LOGGER = logging.getLogger("mfmat")
 CHUNK = 1024
 """Rows predicted at a time: their covariance with some thousand training rows stays near the processor."""
 NOVELTY = "novelty."
@@ -312,7 +315,13 @@ def fit(
             expected="at least 3 to learn how it differs from the other sources",
             fix="trust the wide interval, or measure more",
         )
+    counts = ", ".join(f"{int((data.fidelity == i).sum())} {name}" for i, name in enumerate(schema.sources))
+    LOGGER.info("fitting %s to %d rows (%s)", type(recipe).__name__, len(data), counts)
+    began = time.monotonic()
     model = recipe.fit(data)
+    LOGGER.info("fitted in %.1f s", time.monotonic() - began)
+    for sentence in model.facts.get("why", []):
+        LOGGER.info("%s", sentence)
     measured = Novelty.of_target(data) if model.evidence() is not None else None
     return Surrogate(recipe, schema, model, make_card(table, schema, data, model), data, measured)
 

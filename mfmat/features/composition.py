@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mfmat.cell_text import write_composition
 from mfmat.cells import is_missing, make_problem
 from mfmat.errors import Problem
 from mfmat.features.crystals import holds_crystal, read_crystal
@@ -47,8 +48,8 @@ class Composition(Featurizer, kind="composition"):
     filled in as in `load_elements`, not by XenonPy's imputation, so that numbers are close to its own, not equal.
 
     Args:
-        column: the table's column of formulas, as chemists write them (`CuSO4·5H2O`, `Hg0.7Cd0.3Te`), or of crystals as
-            `Structure` reads them.
+        column: the table's column of formulas, as chemists write them (`CuSO4·5H2O`, `Hg0.7Cd0.3Te`), of pymatgen
+            `Composition` objects, or of crystals as `Structure` reads them.
         blocks: which of `statistics`, `averages`, `fractions`, `roots` and `descriptors` to give; each is one view.
 
     Errors: SchemaError for an unknown block. A cell that is missing, no text, no formula, or names an
@@ -151,6 +152,8 @@ def _find(cell: object, known: dict[str, int | str], formulas: list[dict[int, in
     """The cell's place among the formulas, or what is wrong with it."""
     if holds_crystal(cell):
         return _find_crystal(cell, formulas)
+    formula = write_composition(cell)
+    cell = cell if formula is None else formula
     if not isinstance(cell, str):
         # Readers of CSV files take sodium nitride, NaN, for a missing value.
         return "formula missing (write sodium nitride as Na1N1)" if is_missing(cell) else "not text"

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mfmat.cell_text import write_composition
 from mfmat.cells import is_missing, make_problem
 from mfmat.errors import Problem
 from mfmat.features.elements import load_elements
-from mfmat.features.formulas import write_formula
+from mfmat.features.formulas import read_formula, write_formula
 
 DIGITS = 6
 """Decimals of lattice vectors (Å) and fractional coordinates: crystals that agree in them are one crystal."""
@@ -145,6 +146,8 @@ def holds_crystal(cell: object) -> bool:
     """
     if isinstance(cell, str):
         return _is_content(cell) or cell.lower().endswith(SUFFIXES)
+    if hasattr(cell, "get_el_amt_dict"):
+        return False
     return isinstance(cell, Crystal | Mapping | Path) or (hasattr(cell, "frac_coords") and hasattr(cell, "is_ordered"))
 
 
@@ -155,6 +158,8 @@ def show_cell(cell: object) -> str:
     ('Fe', 'no crystal')
     """
     try:
+        if (formula := write_composition(cell)) is not None:
+            return write_formula(read_formula(formula))
         return write_formula(read_crystal(cell).formula) if holds_crystal(cell) else str(cell)
     except ValueError:
         return str(cell)

@@ -43,6 +43,8 @@ PAGES = [
     "docs/notation.md",
     "docs/faq.md",
     "docs/figures.md",
+    "docs/reference/sklearn.md",
+    "docs/botorch.md",
     *LEARNERS,
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
