@@ -119,3 +119,6 @@ ax.set_yticks(place, found.index)
 ax.set(xlabel="share of the held-out CRPS that goes away", ylim=(-0.5, 3.5))
 ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
 ax.spines[["top", "right"]].set_visible(False)
+
+# %% [markdown]
+# Next: [crystals and pretrained experts](03-crystals.md).

@@ -119,4 +119,4 @@ for ax in (left, right):
 
 # %% [markdown]
 # Prices in several units, batches with a set-up, and what a killed process leaves behind:
-# [Campaigns](../campaigns.md).
+# [Campaigns](../campaigns.md). Next: [labels with values](06-metal-or-not.md).

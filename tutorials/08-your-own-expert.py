@@ -149,4 +149,5 @@ figure.colorbar(ground, label="gap (eV)")
 ax.set(xlabel="difference in electronegativity (Pauling)", ylabel="mean period of the atoms")
 
 # %% [markdown]
-# What the parts of the library ask of each other: [Design](../design.md).
+# What the parts of the library ask of each other: [Design](../design.md). Next: [100,000 rows on a
+# laptop](09-many-rows.md).

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "tutorials"
 TUTORIALS = sorted((ROOT / "tutorials").glob("*.py"))
-SLOW = {"01-band-gaps"}
+SLOW = {"01-band-gaps", "03-crystals", "04-twenty-measurements", "06-metal-or-not", "09-many-rows"}
 LARGEST = 120_000
 
 _spec = importlib.util.spec_from_file_location("make_tutorials", ROOT / "tools" / "make_tutorials.py")
