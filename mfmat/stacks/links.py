@@ -69,6 +69,7 @@ class Link:
         return list((departure.unsqueeze(-1) * (basis @ factor)).movedim(-1, 0))
 
 
+@torch.no_grad()
 def regress(H: Tensor, inverse: Tensor, scales: tuple[float, float], predicted: Tensor, surprise: Tensor) -> Link:
     r"""The posterior mean of the link, by generalised least squares.
 

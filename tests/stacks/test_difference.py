@@ -314,6 +314,18 @@ def test_where_the_slope_is_the_same_everywhere_turns_stay_near_none() -> None:
     assert plain.levels[1].link.turns == ()
 
 
+def test_the_link_takes_what_has_slopes_of_its_own() -> None:
+    p = torch.linspace(0, 1, 9).double().requires_grad_()
+    s = torch.zeros(9).double()
+    H = design(p, s)
+    torch.set_warn_always(True)  # else torch warns once in a process, and perhaps not here
+    try:
+        link = regress(H, torch.cat([H, 2 * p[:, None]], dim=1), (1.0, 1.0), p, s)
+    finally:
+        torch.set_warn_always(False)
+    assert 1 < link.slope < 2
+
+
 def test_the_regression_with_turns_is_the_closed_form() -> None:
     rng = np.random.default_rng(0)
     p, s = torch.from_numpy(rng.normal(size=(2, 40)))
