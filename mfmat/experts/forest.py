@@ -1,4 +1,4 @@
-"""Forest: trees on resampled compounds, with a spread that compounds left out have calibrated."""
+"""Forest: trees on resampled compounds, corrected and with a spread calibrated by compounds left out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from mfmat.data import Data
 from mfmat.descent import descend
 from mfmat.errors import FitError, UnknownNameError, nearest
-from mfmat.experts.boosting import Boost, grow_boost
+from mfmat.experts.boosting import Boost, Corrected, Loss, grow_boost, huber, log_loss
 from mfmat.experts.trees import CHUNK, Trees
 from mfmat.experts.votes import VoteModel, vote_odds
 from mfmat.labels import LabelExpert
@@ -30,10 +30,6 @@ from mfmat.types import Covariance, Flags, Rows
 SPLITS = ("random", "best")
 FEW = 5
 """Rows below which there is no tree, but the prior: each source's mean and spread."""
-SUMS = 8
-"""Sums of trees that correct the odds of a class, each grown without a part of the compounds."""
-BOOSTED = 20
-"""Rows of a class, and of the others, from which its odds are corrected."""
 FLOOR = 1e-6
 """Variance of every value, standardised: keeps the covariance of rows on which all trees agree invertible."""
 PRIORS = {
@@ -50,22 +46,24 @@ BOUNDS = dict.fromkeys(PRIORS, (-14.0, 4.0))
 
 @dataclass(frozen=True, kw_only=True)
 class Forest(LabelExpert, kind="forest"):
-    r"""Mean of trees grown on resampled compounds; variance from how they differ, calibrated on compounds left out.
+    r"""Mean of trees grown on resampled compounds, boosted; variance from how they differ, by compounds left out.
 
     Every tree is grown by scikit-learn on as many groups of `Data` (compounds) as there are, drawn with replacement, on
     values standardised for each source. With $\mu_t(x)$ and $s_t^2(x)$ the mean and the variance of the training
-    values in the leaf of tree t, and $v(x) = \beta\,\mathrm{var}_t\,\mu_t(x) + \gamma\,\bar{s^2}(x)$, the value is
-    $f(x) \sim (1-\pi)\,N(\bar\mu(x), v(x)) + \pi\,N(\bar\mu(x), v(x) + \tau^2)$: now and then all trees agree, and
+    values in the leaf of tree t, the mean is $m(x) = \bar\mu(x) + h(x)(\mathrm{var}_t\,\mu_t(x) + \bar{s^2}(x))^{1/2}$;
+    h are further trees on what $\bar\mu$ leaves wrong, in units of this root, of compounds that the first ones had not
+    seen. With $v(x) = \beta\,\mathrm{var}_t\,\mu_t(x) + \gamma\,\bar{s^2}(x)$ the value is
+    $f(x) \sim (1-\pi)\,N(m(x), v(x)) + \pi\,N(m(x), v(x) + \tau^2)$: now and then all trees agree, and
     all are wrong. A measurement is $y = f(x) + \epsilon$ with $\epsilon \sim N(0, \sigma_s^2 + v_i)$, $v_i$ what is
     known of row i. $\beta$, $\gamma$, $\pi$, $\tau^2$ and the noise $\sigma_s^2$ of each source maximise the likelihood
     of every row under the trees that had not seen its compound, times priors ($\ln\beta$, $\ln\gamma$, $\ln\tau^2$ and
     the log odds of $\pi$: normal around 0, -1, 0 and -4 with deviation 1; $\ln\sigma_s^2 \sim N(-3, 1.5^2)$).
-    `joint` has the moments of this mixture.
+    `joint` has the moments of it.
 
     Trees say the same for ever beyond the data, so the forest is believed with $g = e^{-u^2/2}$ only, where u is how
     far x lies outside the range of the training rows (in standard deviations, root mean square over a view's
-    columns and over views): the mean is $g\bar\mu$, the variance $g^2 v + 1 - g^2$, that of the source itself far
-    away. Two rows correlate by the share of trees in which they share a leaf times $e^{-r}$, r their distance.
+    columns and over views): the mean is $g m$, the variance $g^2 v + 1 - g^2$, that of the source itself far away.
+    Two rows correlate by the share of trees in which they share a leaf times $e^{-r}$, r their distance.
     All sources are taken as one function in their own units; to fuse sources that differ, put it in a stack.
     Of a label, the trees' mean is the share of votes, whose log odds further trees correct and compounds left out
     calibrate (`VoteModel`).
@@ -82,8 +80,8 @@ class Forest(LabelExpert, kind="forest"):
         FitError: fewer than 2 trees, no row in a leaf, or a share outside 0 to 1.
 
     Breiman 2001, doi:10.1023/A:1010933404324; random thresholds: Geurts et al. 2006, doi:10.1007/s10994-006-6226-1;
-    forests with a spread: Ling et al. 2017, doi:10.1007/s40192-017-0098-z, Hutter et al. 2014,
-    doi:10.1016/j.artint.2013.10.003.
+    forests with a
+    spread: Ling et al. 2017, doi:10.1007/s40192-017-0098-z, Hutter et al. 2014, doi:10.1016/j.artint.2013.10.003.
 
     >>> import pandas as pd
     >>> from mfmat.features import Columns
@@ -123,7 +121,13 @@ class Forest(LabelExpert, kind="forest"):
         """Grow the trees, then calibrate their spread on the rows that each had left out."""
         unseen = self._plant(model, data)
         if unseen is not None:
-            model.calibrate(data, unseen)
+            said, told = model.ask_unseen(data, unseen)
+            rows = data.take(torch.nonzero(told).flatten())
+            own = _own(said)
+            wrong = (model.standardise(rows) - said[:, 0]) / own
+            boost, left = self._boost(model, rows, wrong, torch.zeros_like(wrong), huber)
+            model.correct(boost)
+            model.calibrate(rows, said, own * left)
 
     def _fit_class(self, data: Data, inside: Tensor) -> FittedModel:
         """The log odds of one class against the rest; a label that was given several times counts as often."""
@@ -138,21 +142,15 @@ class Forest(LabelExpert, kind="forest"):
         rows = votes.take(torch.nonzero(told).flatten())
         s, labels = rows.fidelity, rows.Y[:, 0]
         mean = forest.centre[s] + forest.scale[s] * said[:, 0]
-        boost, left = self._boost(forest, rows, vote_odds(mean, self.trees))
+        boost, left = self._boost(forest, rows, labels, vote_odds(mean, self.trees), log_loss)
         model = VoteModel(forest.eval(), self.trees, boost)
         model.calibrate(mean, left, labels)
         return model.eval()
 
-    def _boost(self, forest: ForestModel, rows: Data, odds: Tensor) -> tuple[Boost | None, Tensor]:
-        """The correction of odds of rows not seen, and what of it has not seen each row either."""
-        _, group = torch.unique(rows.groups, return_inverse=True)
-        fold = torch.randperm(int(group.max()) + 1, generator=torch.Generator().manual_seed(self.seed))[group] % SUMS
-        folds = [torch.nonzero(fold == k).flatten() for k in range(SUMS)]
-        inside = rows.Y[:, 0]
-        if min(inside.sum(), (1 - inside).sum()) < BOOSTED or not all(map(len, folds)):
-            return None, torch.zeros_like(odds)
-        x = forest.place(rows.X[:, :-1])
-        return grow_boost(x, inside, odds, folds, seed=self.seed, splitter=self.splits, max_features=self.features)
+    def _boost(self, forest: ForestModel, rows: Data, y: Tensor, before: Tensor, loss: Loss) -> Corrected:
+        """What corrects answers by trees that had not seen the rows, and says it of each row unseen, too."""
+        x, options = forest.place(rows.X[:, :-1]), {"splitter": self.splits, "max_features": self.features}
+        return grow_boost(x, y, before, rows.groups, loss=loss, seed=self.seed, **options)
 
     def _restore_class(self, facts: Facts, state: Mapping[str, Tensor]) -> FittedModel:
         boost = Boost(facts["boosted"]) if "boosted" in facts else None
@@ -218,6 +216,7 @@ class ForestModel(FittedModel):
         width, m = facts["width"], len(facts["sources"])
         self.views = list(views_of(facts).values())
         self.trees = Trees(facts.get("trees", 0), facts.get("nodes", 0))
+        self.boost = Boost(facts["boosted"]) if "boosted" in facts else None
         for name, (middle, _) in PRIORS.items():
             size = m if name == "log_noise" else 1
             self.register_parameter(name, torch.nn.Parameter(torch.full((size,), middle).double()))
@@ -254,6 +253,11 @@ class ForestModel(FittedModel):
         self.trees = Trees(self.facts["trees"], self.facts["nodes"])
         self.trees.hold(grown)
 
+    def correct(self, boost: Boost | None) -> None:
+        """Take in what corrects the trees' mean."""
+        self.boost = boost
+        self.facts |= {} if boost is None else {"boosted": boost.facts}
+
     def place(self, x: Tensor) -> Tensor:
         """Columns (b x q x d) in units of their spread; those of no view (an id, metadata) are 0."""
         return ((x - self.middle) / self.spread).masked_fill(self.outside, 0.0)
@@ -270,13 +274,12 @@ class ForestModel(FittedModel):
         told = unseen.sum(1).to(data.X.device) > 1
         return said[told], told
 
-    def calibrate(self, data: Data, unseen: Tensor) -> None:
-        """Learn what the spread means from the trees that have not seen a row's compound (unseen: n x trees)."""
+    def calibrate(self, data: Data, said: Tensor, left: Tensor) -> None:
+        """Learn what the spread means from what trees that have not seen a row's compound say of it (n x 3 and n)."""
         s = data.fidelity
-        said, told = self.ask_unseen(data, unseen)
         mean, between, within = said.T
-        error = (self.standardise(data)[told] - mean).square()
-        s, extra, known = s[told], (data.Yvar[:, 0] / self.scale[s] ** 2)[told], data.known[told]
+        error = (self.standardise(data) - mean - left).square()
+        extra, known = data.Yvar[:, 0] / self.scale[s] ** 2, data.known
         parameters: dict[str, Tensor] = {name: getattr(self, name) for name in PRIORS}
 
         def closure() -> tuple[Tensor, list[Tensor]]:
@@ -315,7 +318,7 @@ class ForestModel(FittedModel):
         """Mean (b x q), and covariance of the values when the trees are right and when they are not (2 x b x q x q)."""
         x = self.place(X[..., :-1])
         leaves = self.trees.leaves(x.detach().reshape(-1, x.shape[-1]).float())
-        mean, spreads = self._forest(leaves)
+        mean, spreads = self._forest(leaves, x.reshape(-1, x.shape[-1]))
         trust = self.trust(X)
         variances = trust.square() * spreads.reshape(2, *X.shape[:-1]) + 1 - trust.square()
         scale, centre = self.scale[self._source(X)], self.centre[self._source(X)]
@@ -334,12 +337,13 @@ class ForestModel(FittedModel):
         noise = FLOOR + torch.where(self.typical.isnan(), self.log_noise.exp(), self.typical)
         return noise[s] * self.scale[s] ** 2
 
-    def _forest(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
+    def _forest(self, leaves: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (n) and both variances (2 x n) of the value by the trees alone; with none, of the prior."""
         if not len(self.trees):
             return self.low.new_zeros(len(leaves)), self.low.new_ones(2, len(leaves))
-        mean, between, within = self._say(leaves).unbind(1)
-        return mean, self._spreads(between, within)
+        said = self._say(leaves)
+        mean = said[:, 0] if self.boost is None else said[:, 0] + _own(said) * self.boost(x)
+        return mean, self._spreads(*said[:, 1:].T)
 
     def _say(self, leaves: Tensor, mask: Tensor | None = None) -> Tensor:
         """Mean of the trees, variance between them and mean variance within leaves (n x 3), of the flagged trees."""
@@ -374,6 +378,11 @@ class ForestModel(FittedModel):
 
     def _source(self, X: Rows) -> Tensor:
         return X[..., -1].round().long()
+
+
+def _own(said: Tensor) -> Tensor:
+    """The trees' own standard deviation, between them and within leaves, of what they say (n x 3 to n)."""
+    return (said[:, 1] + said[:, 2] + FLOOR).sqrt()
 
 
 def _alike(leaves: Tensor, near: Tensor) -> Covariance:

@@ -103,7 +103,7 @@ def test_boosted_votes_are_better_than_votes_alone(monkeypatch: pytest.MonkeyPat
     many = mf.Schema(mf.Columns(names), value="kind", kinds={"kind": ("insulator", "metal")})
     new, truth = table[400:], table["kind"][400:] == "metal"
     boosted = mf.fit(table[:400], many, mf.Forest()).predict(new)["p_metal"]
-    monkeypatch.setattr("mfmat.experts.forest.BOOSTED", 10_000)
+    monkeypatch.setattr("mfmat.experts.boosting.FEW", 10_000)
     alone = mf.fit(table[:400], many, mf.Forest()).predict(new)["p_metal"]
     assert log_loss(truth, boosted) < 0.9 * log_loss(truth, alone)
     assert roc_auc_score(truth, boosted) > roc_auc_score(truth, alone)
