@@ -92,13 +92,14 @@ def backtest(
 
 def _tell(result: Backtest, out: Path | None, page: Path | None, as_json: bool) -> None:
     """The verdict, and the summary where no file takes it."""
-    from mfmat.reports import report as write
     from mfmat.table_files import to_records, write_file
 
     summary = result.summary().reset_index()
     if out:
         write_file(summary, out)
     if page:
+        from mfmat.reports import report as write
+
         write(result, page)
     wrote = [str(path) for path in (out, page) if path]
     facts = {"verdict": result.verdict(), "summary": to_records(summary), "wrote": wrote}

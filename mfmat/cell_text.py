@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any, TypeGuard
 
 
 def write_cell(cell: object) -> str:
@@ -25,10 +26,15 @@ def write_composition(cell: object) -> str | None:
     >>> write_composition(Composition({"Hg": 0.7, "Cd": 0.3, "Te": 1})), write_composition("HgTe")
     ('Hg0.7Cd0.3Te1', None)
     """
-    if not hasattr(cell, "get_el_amt_dict"):
+    if not is_composition(cell):
         return None
     amounts = {symbol: f"{amount:.12f}" for symbol, amount in cell.get_el_amt_dict().items()}
     return "".join(f"{symbol}{amount.rstrip('0').rstrip('.')}" for symbol, amount in amounts.items())
+
+
+def is_composition(cell: object) -> TypeGuard[Any]:
+    """Whether a cell is a pymatgen `Composition`, told without importing pymatgen."""
+    return hasattr(cell, "get_el_amt_dict")
 
 
 def _plain(item: object) -> object:

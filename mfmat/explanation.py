@@ -12,6 +12,8 @@ from mfmat.data import Data
 from mfmat.learner import FittedModel, Learner
 from mfmat.progress import track
 
+WEIGHTS = ("weight_", "weight_std_")
+"""Before the name of a member, in tables: its weight, and how sure that is."""
 CHUNK = 512
 """Rows asked at a time."""
 
@@ -55,6 +57,17 @@ def influences(recipe: Learner, data: Data, X: Tensor) -> dict[str, Influence]:
     if len(present) == 1:
         found["all"] = found[data.sources[present[0]]]
     return found
+
+
+def weigh_members(model: FittedModel, X: Tensor) -> dict[str, Tensor]:
+    """`weight_` and `weight_std_` of each member of a mixture, by its name (n each); nothing where nothing is mixed."""
+    with torch.no_grad():
+        found = model.shares(X)
+    return {
+        f"{kind}{name}": part.flatten()
+        for name, both in found.items()
+        for kind, part in zip(WEIGHTS, both, strict=True)
+    }
 
 
 def _said(model: FittedModel, X: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from mfmat.card import digest, make_card, predict_golden
 from mfmat.data import Data
 from mfmat.draws import draw
 from mfmat.errors import MfmatWarning, SavedFileError, SchemaError, warn
-from mfmat.explanation import influences
+from mfmat.explanation import influences, weigh_members
 from mfmat.learner import FittedModel, Learner, part
 from mfmat.novelty import Novelty, warn_outside
 from mfmat.schema import Schema
@@ -209,10 +209,7 @@ class Surrogate:
         for name, influence in found.items():
             columns[f"shift_{name}"] = influence.shift.numpy()
             columns[f"reduction_{name}"] = influence.reduction.numpy()
-        with torch.no_grad():
-            for name, (weight, std) in self.model.shares(X).items():
-                columns[f"weight_{name}"] = weight.flatten().numpy()
-                columns[f"weight_std_{name}"] = std.flatten().numpy()
+        columns |= {name: weight.numpy() for name, weight in weigh_members(self.model, X).items()}
         return said.join(pd.DataFrame(columns, index=table.index[rows]))
 
     def weights(self, *, level: float = 0.9) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
@@ -20,6 +20,9 @@ from mfmat.metrics import calibration_curve
 from mfmat.posteriors import cdf
 from mfmat.schema import Schema
 from mfmat.skipping import OnError
+
+Pairs = Sequence[tuple[Tensor, Tensor]]
+"""Positions of rows to predict, and of all those that the model must not have seen."""
 
 
 def cross_validate(
@@ -56,8 +59,8 @@ def cross_validate(
     """
     schema = schema.settle(table)
     data, parts = _parts(schema.data(table, on_error=on_error), folds, seed)
-    task, pairs = partial(_fold, recipe or Auto(), schema, data, level), [(part, part) for part in parts]
-    results = executor.map(OneCore(task), pairs) if executor else map(task, pairs)
+    task = partial(_fold, recipe or Auto(), schema, data, level)
+    results = _each(task, [(part, part) for part in parts], executor)
     predicted = pd.concat([result.assign(fold=k) for k, result in enumerate(results)])
     rows = torch.cat(data.scored(parts))
     predicted.insert(0, "y", _truth(schema, data.Y[rows, 0]))
@@ -110,9 +113,8 @@ def learning_curve(
     cases = [(size, fold) for size in sizes for fold in range(len(parts))]
     pairs = [(parts[fold], _all_but(data, orders[fold][:size])) for size, fold in cases]
     task = partial(_fold, recipe or Auto(), schema, data, level)
-    results = executor.map(OneCore(task), pairs) if executor else map(task, pairs)
     lines = []
-    for (size, fold), (part, _), said in zip(cases, pairs, results, strict=True):
+    for (size, fold), (part, _), said in zip(cases, pairs, _each(task, pairs, executor), strict=True):
         said.insert(0, "y", _truth(schema, data.Y[data.scored([part])[0], 0]))
         lines.append({"rows": size, "fold": fold, **accuracy(said)})
     return pd.DataFrame(lines)
@@ -192,6 +194,12 @@ def _order(data: Data, part: Tensor, seed: int) -> Tensor:
 def _all_but(data: Data, compounds: Tensor) -> Tensor:
     """Positions of the target's rows of all other compounds."""
     return torch.nonzero((data.fidelity == data.target) & ~torch.isin(data.groups, compounds)).flatten()
+
+
+def _each(
+    task: Callable[[tuple[Tensor, Tensor]], pd.DataFrame], pairs: Pairs, executor: Executor | None
+) -> Iterator[pd.DataFrame]:
+    return executor.map(OneCore(task), pairs) if executor else map(task, pairs)
 
 
 def _fold(recipe: Learner, schema: Schema, data: Data, level: float, pair: tuple[Tensor, Tensor]) -> pd.DataFrame:

@@ -87,8 +87,9 @@ class AtomSet(Expert, kind="atom-set"):
         object.__setattr__(self, "hidden", tuple(self.hidden))
         if self.view is not None and not isinstance(self.view, str):
             object.__setattr__(self, "view", tuple(self.view))
-        fix, units = "AtomSet(hidden=(128, 128), dropout=0.2, held=0.15)", min(self.hidden, default=0)
-        check_sizes(self, ("epochs", "steps", "batch"), units=units, fix=fix)
+        others = {"layers": len(self.hidden), "units": min(self.hidden, default=1)}
+        fix = "AtomSet(hidden=(128, 128), dropout=0.2, held=0.15)"
+        check_sizes(self, ("epochs", "steps", "batch"), fix=fix, **others)
 
     def build(self, facts: Facts) -> LaplaceModel:
         """An untrained model."""

@@ -104,8 +104,8 @@ class Ensemble(Expert, kind="ensemble"):
         fix = "Ensemble(members=4, hidden=(256, 256), dropout=0.3, held=0.1)"
         if self.members < 2:
             raise FitError(f"members={self.members}", expected="2 at least, whose disagreement is the doubt", fix=fix)
-        units = min(self.hidden, default=0)
-        check_sizes(self, ("components", "epochs", "steps", "batch"), units=units, fix=fix)
+        others = {"layers": len(self.hidden), "units": min(self.hidden, default=1)}
+        check_sizes(self, ("components", "epochs", "steps", "batch"), fix=fix, **others)
 
     def build(self, facts: Facts) -> EnsembleModel:
         """An untrained model."""

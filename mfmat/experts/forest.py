@@ -121,8 +121,7 @@ class Forest(LabelExpert, kind="forest"):
         """Grow the trees, then calibrate their spread on the rows that each had left out."""
         unseen = self._plant(model, data)
         if unseen is not None:
-            said, told = model.ask_unseen(data, unseen)
-            rows = data.take(torch.nonzero(told).flatten())
+            rows, said = model.ask_unseen(data, unseen)
             own = _own(said)
             wrong = (model.standardise(rows) - said[:, 0]) / own
             boost, left = self._boost(model, rows, wrong, torch.zeros_like(wrong), huber)
@@ -138,8 +137,7 @@ class Forest(LabelExpert, kind="forest"):
         unseen = self._plant(forest, votes)
         if unseen is None:
             return VoteModel(forest.eval(), self.trees).eval()
-        said, told = forest.ask_unseen(votes, unseen)
-        rows = votes.take(torch.nonzero(told).flatten())
+        rows, said = forest.ask_unseen(votes, unseen)
         s, labels = rows.fidelity, rows.Y[:, 0]
         mean = forest.centre[s] + forest.scale[s] * said[:, 0]
         boost, left = self._boost(forest, rows, labels, vote_odds(mean, self.trees), log_loss)
@@ -267,12 +265,12 @@ class ForestModel(FittedModel):
         s = data.fidelity
         return (data.Y[:, 0] - self.centre[s]) / self.scale[s]
 
-    def ask_unseen(self, data: Data, unseen: Tensor) -> tuple[Tensor, Tensor]:
-        """What the trees that have not seen a row's compound say of it (see `_say`), and of which rows (flags, n)."""
+    def ask_unseen(self, data: Data, unseen: Tensor) -> tuple[Data, Tensor]:
+        """The rows whose compound two trees have not seen, and what those say of each (see `_say`)."""
         parts = zip(self.place(data.X[:, :-1]).split(CHUNK), unseen.to(data.X.device).split(CHUNK), strict=True)
         said = torch.cat([self._say(self.trees.leaves(x.float()), mask) for x, mask in parts])
         told = unseen.sum(1).to(data.X.device) > 1
-        return said[told], told
+        return data.take(torch.nonzero(told).flatten()), said[told]
 
     def calibrate(self, data: Data, said: Tensor, left: Tensor) -> None:
         """Learn what the spread means from what trees that have not seen a row's compound say of it (n x 3 and n)."""
@@ -319,7 +317,7 @@ class ForestModel(FittedModel):
         x = self.place(X[..., :-1])
         leaves = self.trees.leaves(x.detach().reshape(-1, x.shape[-1]).float())
         mean, spreads = self._forest(leaves, x.reshape(-1, x.shape[-1]))
-        trust = self.trust(X)
+        trust = self.trust(x)
         variances = trust.square() * spreads.reshape(2, *X.shape[:-1]) + 1 - trust.square()
         scale, centre = self.scale[self._source(X)], self.centre[self._source(X)]
         stds = variances.sqrt() * scale
@@ -327,9 +325,9 @@ class ForestModel(FittedModel):
         covariances = stds.unsqueeze(-1) * stds.unsqueeze(-2) * alike
         return centre + scale * trust * mean.reshape(X.shape[:-1]), covariances
 
-    def trust(self, X: Rows) -> Tensor:
-        """How far the trees are believed (b x q): 1 inside the range of the training rows."""
-        return torch.exp(-0.5 * self._beyond(self.place(X[..., :-1])))
+    def trust(self, x: Tensor) -> Tensor:
+        """How far the trees are believed of placed rows (b x q x d to b x q): 1 inside the range of their own."""
+        return torch.exp(-0.5 * self._beyond(x))
 
     def noise(self, X: Rows) -> Tensor:
         """See `FittedModel.noise`; where all noise is known, its median."""

@@ -77,7 +77,8 @@ class VoteModel(WrappedModel):
         if self.boost is None:
             return torch.zeros_like(X[..., 0])
         forest: Any = self.inner
-        x, trust = forest.place(X[..., :-1]), forest.trust(X)
+        x = forest.place(X[..., :-1])
+        trust = forest.trust(x)
         left: Tensor = trust * self.boost(x.reshape(-1, x.shape[-1])).reshape(trust.shape)
         return left
 

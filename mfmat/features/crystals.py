@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mfmat.cell_text import write_composition
+from mfmat.cell_text import is_composition, write_composition
 from mfmat.cells import is_missing, make_problem
 from mfmat.errors import Problem
 from mfmat.features.elements import load_elements
@@ -146,7 +146,7 @@ def holds_crystal(cell: object) -> bool:
     """
     if isinstance(cell, str):
         return _is_content(cell) or cell.lower().endswith(SUFFIXES)
-    if hasattr(cell, "get_el_amt_dict"):
+    if is_composition(cell):
         return False
     return isinstance(cell, Crystal | Mapping | Path) or (hasattr(cell, "frac_coords") and hasattr(cell, "is_ordered"))
 

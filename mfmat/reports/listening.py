@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-import torch
 
 from mfmat.errors import SchemaError
+from mfmat.explanation import weigh_members
 from mfmat.reports.tables import LISTED, Cell, Table, inputs_of
 from mfmat.reports.wording import decimals, number, percent, short
 from mfmat.surrogate import Surrogate
@@ -17,14 +17,13 @@ SHIFT, REDUCTION = "shift_", "reduction_"
 
 def shares(x: Surrogate, inputs: pd.DataFrame) -> pd.DataFrame:
     """The weight of each expert at each candidate, and its standard deviation; no columns where nothing is mixed."""
-    X, _ = x.schema.encode(inputs)
-    with torch.no_grad():
-        found = x.model.shares(X)
-    columns = {}
-    for name, (weight, std) in found.items():
-        columns[f"weight_{name}"] = weight.flatten().numpy()
-        columns[f"weight_std_{name}"] = std.flatten().numpy()
-    return pd.DataFrame(columns, index=inputs.index)
+    found = weigh_members(x.model, x.schema.encode(inputs)[0])
+    return pd.DataFrame({name: weight.numpy() for name, weight in found.items()}, index=inputs.index)
+
+
+def names_of(weights: pd.DataFrame) -> list[str]:
+    """The experts that a table of `shares` or `Surrogate.explain` has weights of."""
+    return _names(weights, "weight_")
 
 
 def check_explained(explained: pd.DataFrame, pool: pd.DataFrame | None) -> None:
@@ -47,7 +46,7 @@ def check_explained(explained: pd.DataFrame, pool: pd.DataFrame | None) -> None:
 
 def experts(weights: pd.DataFrame) -> Table | None:
     """How much each expert is listened to over the candidates; None where nothing is mixed."""
-    names = _names(weights, "weight_")
+    names = names_of(weights)
     if not names or weights.empty:
         return None
     each = [weights[f"weight_{name}"] for name in names]
@@ -81,7 +80,7 @@ def each_material(
     x: Surrogate, inputs: pd.DataFrame, weights: pd.DataFrame, explained: pd.DataFrame | None
 ) -> Table | None:
     """What each source and expert does to each candidate; None where neither is known."""
-    members, sources = _names(weights, "weight_"), [] if explained is None else _names(explained, SHIFT)
+    members, sources = names_of(weights), [] if explained is None else _names(explained, SHIFT)
     if not members and not sources:
         return None
     shown = slice(0, LISTED)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from mfmat.errors import SchemaError
 from mfmat.reports.figures.paper import SINGLE, SOFT, axes, numbers
+from mfmat.reports.listening import names_of, shares
 from mfmat.surrogate import Surrogate
 
 if TYPE_CHECKING:
@@ -112,21 +112,18 @@ def gate_weights(
 def _weights(
     surrogate: Surrogate, plane: pd.DataFrame, member: str | None
 ) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
-    X, _ = surrogate.schema.encode(plane)
-    with torch.no_grad():
-        shares = {
-            name: tuple(part.flatten().numpy() for part in both) for name, both in surrogate.model.shares(X).items()
-        }
-    if not shares:
+    weights = shares(surrogate, plane)
+    names = names_of(weights)
+    if not names:
         raise SchemaError(
             f"a surrogate of {surrogate.recipe.kind}, which mixes nothing",
             expected="a mixture of learners",
             fix="mf.fit(table, schema, mf.Mixture([...]))",
         )
-    name = max(shares, key=lambda each: np.ptp(shares[each][0])) if member is None else member
-    if name not in shares:
-        raise SchemaError(f"member={name!r}", expected=f"one of {', '.join(shares)}", fix="leave it out")
-    return name, shares[name][0], shares[name][1]
+    name = max(names, key=lambda each: np.ptp(weights[f"weight_{each}"])) if member is None else member
+    if name not in names:
+        raise SchemaError(f"member={name!r}", expected=f"one of {', '.join(names)}", fix="leave it out")
+    return name, weights[f"weight_{name}"].to_numpy(), weights[f"weight_std_{name}"].to_numpy()
 
 
 def _places(plane: pd.DataFrame, over: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
