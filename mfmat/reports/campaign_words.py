@@ -148,6 +148,8 @@ def drift(rounds: pd.DataFrame) -> str:
     >>> rounds = pd.DataFrame({"promise": ["as", "less", "less"]}, index=[1, 2, 4])
     >>> drift(rounds), drift(rounds.iloc[:1]), drift(rounds.iloc[[1, 0]])
     (', since round 2', '', ' (but not after round 2: less often then)')
+    >>> drift(pd.DataFrame({"promise": ["less", "less", "as"]}, index=[1, 2, 4]))
+    ' (but not after rounds 1 to 2: less often then)'
     """
     now = rounds["promise"].iloc[-1]
     other = np.flatnonzero(rounds["promise"] != now)
@@ -158,7 +160,9 @@ def drift(rounds: pd.DataFrame) -> str:
         return ""
     words = {promise: f"{promise} often then" for promise in ("less", "more")}
     first, last = rounds.index[other[0]], rounds.index[other[-1]]
-    when = f"after round {first}" if first == last else f"at times between rounds {first} and {last}"
+    run = len(other) == other[-1] - other[0] + 1
+    when = f"after rounds {first} to {last}" if run else f"at times between rounds {first} and {last}"
+    when = when if first != last else f"after round {first}"
     return f" (but not {when}: {' and '.join(words[each] for each in dict.fromkeys(rounds['promise'].iloc[other]))})"
 
 
