@@ -180,7 +180,7 @@ class Screen:
             redirect_stdout=hasattr(sys.stdout, "isatty") and sys.stdout.isatty(),
         )
         live.start()
-        handlers = [*logging.getLogger().handlers, *logging.getLogger("mfmat").handlers]
+        handlers = [*logging.root.handlers, *logging.getLogger("mfmat").handlers]
         self._loggers = [h for h in handlers if isinstance(h, logging.StreamHandler) and h.stream is stream]
         for handler in self._loggers:
             handler.setStream(sys.stderr)
