@@ -208,17 +208,28 @@ def report(
     surrogate: Saved,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("report.html"),
     pool: Annotated[Path | None, typer.Option(help="Table of candidates to predict on the page.")] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(help="Table that it was fitted to: what each source did to each candidate of --pool."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page: accuracy, calibration, predictions, what each source contributed.
 
     Example: `mfmat report gap.mfmat -o gap.html`
+
+    What each source did to each prediction, which fits the recipe again without it:
+    `mfmat report gap.mfmat --pool new.csv --explain gaps.csv -o gap.html`
     """
     from mfmat.reports import report as write
     from mfmat.surrogate import load
 
+    if explain and not pool:
+        raise typer.BadParameter("--explain without candidates to explain: give --pool")
     fitted = load(surrogate)
-    page = write(fitted, out, pool=read_table(pool, fitted.schema) if pool else None)
+    rows = read_table(pool, fitted.schema) if pool else None
+    explained = fitted.explain(rows, seen=read_table(explain, fitted.schema)) if explain and rows is not None else None
+    page = write(fitted, out, pool=rows, explained=explained)
     say({"wrote": str(page)}, as_json, f"wrote {page}")
 
 

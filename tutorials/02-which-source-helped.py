@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 import mfmat as mf
+from mfmat.reports import figures
 
 FOLDS, EVERY = (2, 2) if "MFMAT_SMOKE" in os.environ else (5, 1)  # our tests run the short version
 
@@ -100,25 +101,16 @@ new.join(why[[*(f"reduction_{name}" for name in useful), "reduction_all"]]).roun
 # %% [markdown]
 # ## The picture
 #
-# Each source on its own: how much of the error it takes away, with 90% error bars. Bars that reach 0 are rings. On
+# Each source on its own: how much of the error it takes away, with 90% error bars; a ring is a source to drop. On
 # the right, what a value costs, and up to which price it would be the better buy, in units of one experiment.
 
 # %%
 figure, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
-place = np.arange(len(found))[::-1]
-good = found["gain_lower"] > 0
-ax.axvline(0, color="#6b7480", linewidth=1, linestyle=(0, (4, 3)))
-for rows, colour, fill in ((good, "#0b6bb0", "#0b6bb0"), (~good, "#c2410c", "white")):
-    ax.hlines(place[rows], found["gain_lower"][rows], found["gain_upper"][rows], color=colour, linewidth=2)
-    ax.scatter(found["gain"][rows], place[rows], s=50, facecolor=fill, edgecolor=colour, linewidth=1.5, zorder=3)
-for at, (name, row) in zip(place, found.iterrows(), strict=True):
-    words = f"{price[name]:>8.3g} {row['break_even']:>9.2g}"
-    ax.text(1.02, at, words, va="center", family="monospace", transform=ax.get_yaxis_transform())
-ax.text(1.02, 3.6, "   costs     worth", va="bottom", family="monospace", transform=ax.get_yaxis_transform())
-ax.set_yticks(place, found.index)
-ax.set(xlabel="share of the held-out CRPS that goes away", ylim=(-0.5, 3.5))
-ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-ax.spines[["top", "right"]].set_visible(False)
+figures.source_gains(found, ax)
+beside = {"va": "center", "family": "monospace", "transform": ax.get_yaxis_transform()}
+for place, (name, row) in enumerate(found.iterrows()):
+    ax.text(1.02, place, f"{price[name]:>8.3g} {row['break_even']:>9.2g}", **beside)
+ax.text(1.02, -0.8, "   costs     worth", **beside)
 
 # %% [markdown]
 # Next: [crystals and pretrained experts](03-crystals.md).

@@ -12,11 +12,11 @@
 import os
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
 import mfmat as mf
+from mfmat.reports import figures
 
 SHORT = "MFMAT_SMOKE" in os.environ  # our tests run the short version
 ROWS, TEST, DRAWS, SIZES = (90, 30, 1, [50]) if SHORT else (633, 200, 5, [25, 50, 100, 200, 350])
@@ -100,34 +100,19 @@ weights[["view", "weight", "lower", "upper"]].round(2)
 # %% [markdown]
 # ## The picture
 #
-# Left, the error against the number of crystals (mean, and single draws). Right, which view the process listens to,
-# with 90% intervals.
+# Left, the error against the number of crystals: the mean over draws, with two of its standard errors. Right, which
+# view the process listens to, with 90% intervals.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=[5, 3])
-looks = {
-    "composition": ("#6b7480", "s", "-"),
-    "and geometry": ("#c2410c", "^", "--"),
-    "and CHGNet": ("#0b6bb0", "o", "-"),
-}
-for name, (colour, marker, line) in looks.items():
-    grid = scores[scores["inputs"] == name].assign(draw=lambda found: found.groupby("rows").cumcount())
-    grid = grid.pivot_table(index="rows", columns="draw", values="mae")
-    left.plot(grid.index, grid, color=colour, linewidth=0.7, alpha=0.35)
-    left.plot(grid.index, grid.mean(axis=1), color=colour, marker=marker, linestyle=line, linewidth=2, label=name)
-left.set(xscale="log", yscale="log", xlabel="crystals to learn from", ylabel="mean absolute error (eV/atom)")
-left.set_xticks(SIZES, SIZES)
-ticks = [0.05, 0.1, 0.2, 0.4]
-left.set_yticks(ticks, ticks)
-left.minorticks_off()
-left.legend(frameon=False)
-place = np.arange(len(weights))[::-1]
-right.hlines(place, weights["lower"], weights["upper"], color="#0b6bb0", alpha=0.5, linewidth=2)
-right.scatter(weights["weight"], place, color="#0b6bb0", s=28, zorder=3)
-right.set_yticks(place, weights["view"].str.replace("structure.", "").str.replace("formula.", ""))
+figures.learning_curve(scores, left, by="inputs", unit="eV/atom").set(xlabel="crystals to learn from")
+names = weights["view"].str.replace("structure.", "").str.replace("formula.", "")
+right.hlines(names, weights["lower"], weights["upper"], color="#0b6bb0", alpha=0.5, linewidth=2)
+right.scatter(weights["weight"], names, color="#0b6bb0", s=28, zorder=3)
+right.invert_yaxis()
 right.set(xlim=(0, 1), xlabel="share of the prior variance")
-for ax in (left, right):
-    ax.spines[["top", "right"]].set_visible(False)
+left.legend(frameon=False, loc="lower left")
+right.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
 # More networks, single layers, atoms as sets, and a network of your own: [Crystals](../crystals.md). Next: [twenty

@@ -12,9 +12,9 @@ import os
 from dataclasses import replace
 
 import pandas as pd
-from matplotlib import pyplot as plt
 
 import mfmat as mf
+from mfmat.reports import figures
 
 SHORT = "MFMAT_SMOKE" in os.environ  # our tests run the short version
 NETWORKS, DRAWS, SIZES = (1, 1, [20]) if SHORT else (8, 6, [10, 20, 40, 80])
@@ -113,23 +113,14 @@ scores.pivot_table(index="rows", columns="way", values="coverage")[list(ways)].r
 # %% [markdown]
 # ## The picture
 #
-# Mean error against the number of measurements; the thin lines are the single draws. Follow a height from one curve
+# Mean error against the number of measurements, with two standard errors over the draws. Follow a height from one curve
 # to the other to see what a teacher of the related quantity is worth in measurements. Teachers of other quantities
 # teach little here, and the gate keeps them from doing harm.
 
 # %%
-figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-looks = [("#6b7480", "s", "-"), ("#0b6bb0", "o", "-"), ("#c2410c", "^", "--")]
-for name, (colour, marker, line) in zip(ways, looks, strict=True):
-    grid = scores[scores["way"] == name].assign(draw=lambda rows: rows.groupby("rows").cumcount())
-    grid = grid.pivot_table(index="rows", columns="draw", values="mae")
-    ax.plot(grid.index, grid, color=colour, linewidth=0.7, alpha=0.35)
-    ax.plot(grid.index, grid.mean(axis=1), color=colour, marker=marker, linestyle=line, linewidth=2, label=name)
-ax.set(xscale="log", ylim=(0, None), xlabel="measured formation energies", ylabel="mean absolute error (eV/atom)")
-ax.set_xticks(SIZES, SIZES)
-ax.minorticks_off()
-ax.legend(frameon=False)
-ax.spines[["top", "right"]].set_visible(False)
+ax = figures.learning_curve(scores, by="way", unit="eV/atom", width=130)
+ax.set(xlabel="measured formation energies", ylim=(0, None))
+ax.legend(frameon=False, loc="lower left")
 
 # %% [markdown]
 # Other ways to use a library: [A few rows of a new property](../library.md#a-few-rows-of-a-new-property). Next: [a

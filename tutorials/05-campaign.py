@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 import mfmat as mf
+from mfmat.reports import figures
 
 SEEDS, BUDGET = (1, 150) if "MFMAT_SMOKE" in os.environ else (15, 300)  # our tests run the short version
 
@@ -94,8 +95,8 @@ print(played.verdict())
 # %% [markdown]
 # ## The picture
 #
-# Left, the campaign above: every value by what had been paid when it came. Right, what it cost to find the best
-# compound, the start included; a dot is a replayed campaign, the bar their median.
+# Left, the campaign above: every value by what had been paid when it came. Right, the share of replayed campaigns that
+# had found the best compound, by what they had paid; a dot marks the median.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=[3, 2])
@@ -108,14 +109,9 @@ left.step([0, *values["paid"]], [first, *best], where="post", color="#0b6bb0", l
 left.axhline(known["exp"].max(), color="#6b7480", linewidth=1, linestyle=(0, (4, 3)))
 left.set(xlabel="paid since the start", ylabel="gap (eV)", ylim=(0, 15.5), title="one campaign")
 left.legend(frameon=False, loc="upper center", ncols=3, columnspacing=1)
-costs = played.cost_to()[["random", "single-fidelity", policy.name]]
-for place, name in enumerate(costs.columns):
-    right.scatter(costs[name], place + np.linspace(-0.15, 0.15, len(costs)), color="#0b6bb0", s=18, alpha=0.7)
-    right.vlines(costs[name].median(), place - 0.3, place + 0.3, color="#c2410c", linewidth=2)
-right.set_yticks(range(len(costs.columns)), costs.columns)
-right.set(xlabel="paid until the widest gap was measured", xlim=(0, None), title=f"{len(costs)} campaigns each")
-for ax in (left, right):
-    ax.spines[["top", "right"]].set_visible(False)
+left.spines[["top", "right"]].set_visible(False)
+figures.cost_to_target(played, right).set_title(f"{SEEDS} campaigns each")
+right.legend(frameon=False, loc="lower right")
 
 # %% [markdown]
 # Prices in several units, batches with a set-up, and what a killed process leaves behind:

@@ -17,6 +17,7 @@ from distributed import Client, SubprocessCluster
 from matplotlib import pyplot as plt
 
 import mfmat as mf
+from mfmat.reports import figures
 from mfmat.validation import accuracy
 
 SIZES, TEST = (
@@ -107,14 +108,8 @@ print(f"MAE {accuracy(there)['mae']:.2f} eV, {accuracy(there)['coverage']:.0%} i
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
-for (name, mine), (colour, marker) in zip(scores.groupby("expert"), [("#8a5a9e", "s"), ("#0b6bb0", "o")], strict=True):
-    left.plot(mine["rows"], mine["mae"], color=colour, marker=marker, linewidth=2, label=name)
-    right.plot(mine["rows"], mine["seconds"], color=colour, marker=marker, linewidth=2, label=name)
-left.set(xscale="log", ylim=(0, None), xlabel="rows to learn from", ylabel="mean absolute error (eV), new formulas")
-right.set(xscale="log", yscale="log", xlabel="rows to learn from", ylabel="time of a fit (s)")
-for ax in (left, right):
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+figures.learning_curve(scores, left, by="expert", unit="eV").set(ylim=(0, None))
+figures.learning_curve(scores, right, by="expert", score="seconds").set(ylabel="time of a fit (s)")
 
 # %% [markdown]
 # SLURM, Kubernetes, and machines of your own: [Many machines](../clusters.md).

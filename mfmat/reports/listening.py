@@ -40,7 +40,9 @@ def check_explained(explained: pd.DataFrame, pool: pd.DataFrame | None) -> None:
         )
     if not any(str(name).startswith(SHIFT) for name in explained.columns):
         raise SchemaError(
-            "explained without a source", expected="a table of Surrogate.explain", fix="surrogate.explain(pool)"
+            "explained without a source, as of a surrogate that was fitted to the target alone",
+            expected="a table of Surrogate.explain with a source",
+            fix="leave it out, or fit to several sources",
         )
 
 

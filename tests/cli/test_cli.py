@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import mfmat as mf
 from mfmat import cli
 from mfmat.errors import SchemaError
+from mfmat.shell import read_table
 from mfmat.skipping import SkippedRowsWarning
 
 COMMAND = Path(sys.executable).with_name("mfmat")
@@ -130,6 +131,42 @@ def test_diagnose_judges_each_cheap_source(folder: Path) -> None:
 def test_report_writes_a_page(folder: Path) -> None:
     assert run("report", "gap.mfmat", "-o", "gap.html", "--pool", "gaps.csv").exit_code == 0
     assert "<html" in (folder / "gap.html").read_text()
+
+
+def test_report_explains_what_each_source_did(folder: Path) -> None:
+    (folder / "new.csv").write_text("formula,note\nInP,a\nNaN,b\n")
+    words = ["report", "gap.mfmat", "--pool", "new.csv", "--explain", "gaps.csv"]
+    done = run(*words, "-o", "gap.html", "--json")
+    assert json.loads(done.stdout) == {"wrote": "gap.html"}
+    gap = mf.load("gap.mfmat")
+    pool, seen = (read_table(Path(name), gap.schema) for name in ("new.csv", "gaps.csv"))
+    mf.report(gap, "same.html", pool=pool, explained=gap.explain(pool, seen=seen))
+    mf.report(gap, "less.html", pool=pool)
+    pages = [Path(name).read_text() for name in ("gap.html", "same.html", "less.html")]
+    assert ["pbe: shift" in page for page in pages] == [True, True, False]
+    assert pages[0] == pages[1]
+
+
+def test_what_cannot_be_explained_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "other.csv").write_text(TABLE.replace("3.4", "3.3"))
+    (folder / "line.csv").write_text("x,y\n0,1\n1,2\n2,1\n")
+    line = pd.read_csv("line.csv")
+    mf.fit(line, mf.Schema(mf.Columns("x"), value="y"), mf.GP()).save("line.mfmat")
+    wrong = {
+        "another table": (
+            ["gap.mfmat", "--pool", "gaps.csv", "--explain", "other.csv"],
+            "differs from the one fitted to",
+        ),
+        "one source": (["line.mfmat", "--pool", "line.csv", "--explain", "line.csv"], "explained without a source"),
+        "no such table": (["gap.mfmat", "--pool", "gaps.csv", "--explain", "none.csv"], "none.csv"),
+    }
+    for arguments, message in wrong.values():
+        said = fail(capsys, monkeypatch, "report", *arguments, "-o", "page.html")
+        assert message in said
+        assert said.count("\n") == 1
+        assert not Path("page.html").exists()
 
 
 def test_fit_takes_numbers_categories_noise_and_a_recipe(folder: Path) -> None:

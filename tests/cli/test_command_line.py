@@ -282,6 +282,11 @@ WRONG = {
     "an unknown verb": (["prdict"], 2, "Did you mean 'predict'?"),
     "a value of no kind": (["predict", "a", "b", "--level", "high"], 2, "--level"),
     "a verb of a group": (["campaign", "asq"], 2, "try: mfmat campaign --help"),
+    "nobody to explain": (
+        ["report", "line.mfmat", "--explain", "line.csv"],
+        2,
+        "give --pool; try: mfmat report --help",
+    ),
     "a missing file": (["predict", "line.mfmat", "none.csv"], 1, "got none.csv: No such file or directory; expected"),
     "a recipe that is no JSON": (
         ["fit", "line.csv", "--column", "x", "--value", "y", "-o", "z", "--recipe", "line.csv"],

@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LEARNERS = sorted(
     path.relative_to(ROOT).as_posix()
-    for family in ("experts", "stacks", "calibrators", "acquisitions")
+    for family in ("experts", "stacks", "gates", "features", "calibrators", "acquisitions")
     for path in (ROOT / "docs" / family).glob("*.md")
 )
 PAGES = [
@@ -30,7 +30,6 @@ PAGES = [
     "docs/objectives.md",
     "docs/limits.md",
     "docs/crystals.md",
-    "docs/molecules.md",
     "docs/calibration.md",
     "docs/backtest.md",
     "docs/campaigns.md",

@@ -1,4 +1,4 @@
-"""Whoever reads a public name finds its page: every learner, calibrator and acquisition has one, in the nav."""
+"""Whoever reads a public name finds its page: each learner, gate, featurizer, calibrator and acquisition has one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from typing import Any
 import pytest
 import yaml
 
-from mfmat import acquisitions, auto, calibrators, experts, pretrained, shotgun, stacks
+from mfmat import acquisitions, auto, calibrators, experts, features, gates, pretrained, shotgun, stacks
 from mfmat.values import Value
 
 ROOT = Path(__file__).parents[2]
-FAMILIES = {"experts": experts, "stacks": stacks, "calibrators": calibrators, "acquisitions": acquisitions}
+FAMILIES = {
+    "experts": experts,
+    "stacks": stacks,
+    "gates": gates,
+    "features": features,
+    "calibrators": calibrators,
+    "acquisitions": acquisitions,
+}
 ALONE = {"Auto": (auto, "auto.md"), "Shotgun": (shotgun, "library.md"), "Pretrained": (pretrained, "library.md")}
 
 
