@@ -28,6 +28,9 @@ ZUNGER = "10.1103/PhysRevB.22.5839"
 NIST = "10.18434/T4W30F"
 PYMATGEN = "10.1016/j.commatsci.2012.10.028"
 
+MOMENT = 0.01
+"""Magnetic moment (µB/atom) below which a calculation has found none."""
+
 Values = Mapping[str, float | None]
 
 
@@ -50,6 +53,13 @@ def magpie(table: str) -> Callable[[], Values]:
         return {Element.from_Z(z).symbol: _number(line) for z, line in enumerate(lines, start=1)}
 
     return read
+
+
+def quiet(read: Callable[[], Values], least: float) -> Callable[[], Values]:
+    """The same values, those smaller than `least` as 0: what a calculation leaves of nothing would pass for a scale."""
+    return lambda: {
+        symbol: 0.0 if value is not None and abs(value) < least else value for symbol, value in read().items()
+    }
 
 
 def mendeleev(column: str, table: str = "elements") -> Callable[[], Values]:
@@ -142,8 +152,8 @@ PRESET = (
              "OQMD (Saal et al. 2013), in Magpie", OQMD, magpie("GSvolume_pa")),
     Property("GSbandgap", "eV", "band gap of the elemental ground state, PBE",
              "OQMD (Saal et al. 2013), in Magpie", OQMD, magpie("GSbandgap")),
-    Property("GSmagmom", "µB/atom", "magnetic moment of the elemental ground state, PBE",
-             "OQMD (Saal et al. 2013), in Magpie", OQMD, magpie("GSmagmom")),
+    Property("GSmagmom", "µB/atom", "magnetic moment of the elemental ground state, PBE (below 0.01: 0)",
+             "OQMD (Saal et al. 2013), in Magpie", OQMD, quiet(magpie("GSmagmom"), MOMENT)),
     Property("SpaceGroupNumber", "1", "space group of the elemental ground state",
              "Ward et al. 2016, Magpie", WARD, magpie("SpaceGroupNumber")),
 )  # fmt: skip
@@ -235,5 +245,16 @@ def write(properties: Sequence[Property], values: str, sources: str) -> None:
         writer.writerows(item[:-1] for item in properties)
 
 
+def write_states(path: Path) -> None:
+    """Write the oxidation states of every element: the common ones, and all those that crystals are known with."""
+    rows = {}
+    for element in (Element.from_Z(z) for z in range(1, LAST + 1)):
+        common = element.common_oxidation_states or (0,)
+        known = {*common, *filter(None, element.icsd_oxidation_states)}
+        rows[element.symbol] = [" ".join(map(str, sorted(states))) for states in (common, known)]
+    pd.DataFrame.from_dict(rows, orient="index", columns=["common", "known"]).to_csv(path, index_label="symbol")
+
+
 if __name__ == "__main__":
     write((*PRESET, *ORDER_AND_SIZE, *ELECTRONS, *BULK), "elements.csv", "element_properties.csv")
+    write_states(FOLDER / "oxidation_states.csv")

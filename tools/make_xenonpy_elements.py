@@ -15,9 +15,23 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
-from make_elements import LAST, NOBLE_GASES, OQMD, PYMATGEN, WARD, Property, Values, magpie, raw, write
+from make_elements import (
+    LAST,
+    MOMENT,
+    NOBLE_GASES,
+    OQMD,
+    PYMATGEN,
+    WARD,
+    Property,
+    Values,
+    magpie,
+    quiet,
+    raw,
+    write,
+)
 
 MENDELEEV = "mendeleev 0.5.2"
+CALCULATED = "OQMD (Saal et al. 2013), in Magpie"
 
 
 def mendeleev(column: str) -> Callable[[], Values]:
@@ -44,6 +58,10 @@ def _mendeleev(name: str, unit: str, meaning: str, source: str = "", doi: str = 
 def _magpie(name: str, unit: str, meaning: str, table: str, *source: str) -> Property:
     by, doi = source or ("Ward et al. 2016", WARD)
     return Property(name, unit, meaning, f"{by}, {'in ' if source else ''}Magpie", doi, magpie(table))
+
+
+def _ground(name: str, unit: str, meaning: str, table: str) -> Property:
+    return Property(name, unit, f"{meaning}, PBE", CALCULATED, OQMD, magpie(table))
 
 
 def _pymatgen(name: str, unit: str, meaning: str, key: str) -> Property:
@@ -101,17 +119,15 @@ ELECTRONS = (
     _magpie("num_unfilled", "1", "number of vacancies there", "NUnfilled"),
 )  # fmt: skip
 
-GROUND_STATES = tuple(
-    _magpie(name, unit, f"{meaning}, PBE", table, "OQMD (Saal et al. 2013)", OQMD)
-    for name, unit, meaning, table in (
-        ("gs_bandgap", "eV", "band gap of the elemental ground state", "GSbandgap"),
-        ("gs_energy", "eV/atom", "energy of the elemental ground state", "GSenergy_pa"),
-        ("gs_est_bcc_latcnt", "Å", "lattice constant of a bcc crystal of its volume", "GSestBCClatcnt"),
-        ("gs_est_fcc_latcnt", "Å", "lattice constant of an fcc crystal of its volume", "GSestFCClatcnt"),
-        ("gs_mag_moment", "µB/atom", "magnetic moment of the elemental ground state", "GSmagmom"),
-        ("gs_volume_per", "Å³/atom", "volume of the elemental ground state", "GSvolume_pa"),
-    )
-)
+GROUND_STATES = (
+    _ground("gs_bandgap", "eV", "band gap of the elemental ground state", "GSbandgap"),
+    _ground("gs_energy", "eV/atom", "energy of the elemental ground state", "GSenergy_pa"),
+    _ground("gs_est_bcc_latcnt", "Å", "lattice constant of a bcc crystal of its volume", "GSestBCClatcnt"),
+    _ground("gs_est_fcc_latcnt", "Å", "lattice constant of an fcc crystal of its volume", "GSestFCClatcnt"),
+    Property("gs_mag_moment", "µB/atom", "magnetic moment of the elemental ground state, PBE (below 0.01: 0)",
+             CALCULATED, OQMD, quiet(magpie("GSmagmom"), MOMENT)),
+    _ground("gs_volume_per", "Å³/atom", "volume of the elemental ground state", "GSvolume_pa"),
+)  # fmt: skip
 
 # The heat of evaporation is Magpie's: mendeleev gives 2.33 kJ/mol for potassium.
 BULK = (

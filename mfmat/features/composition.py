@@ -1,4 +1,4 @@
-"""A formula column as numbers: statistics of element properties, and element fractions."""
+"""A formula column as numbers: statistics of element properties, element fractions, and what its ions say."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from mfmat.features.elements import load_elements
 from mfmat.features.families import family
 from mfmat.features.featurizer import Featurizer, read_blocks
 from mfmat.features.formulas import read_formula, write_formula
+from mfmat.features.ions import IONS, count_ions
 
 STATISTICS = ("mean", "deviation", "min", "max", "range")
 POOLED = ("ave", "sum", "var", "max", "min")
-_DEFAULT = ("statistics", "fractions")
+_DEFAULT = ("statistics", "fractions", "ions")
 _ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class Composition(Featurizer, kind="composition"):
-    """Chemical formulas as fraction-weighted statistics of element properties and as element fractions.
+    """Chemical formulas as fraction-weighted statistics of element properties, element fractions, and ions.
 
     With x_i the atomic fraction of element i and p_i a property of it, the block `statistics` holds for
     every property
 
         mean = sum_i x_i p_i,   deviation = sum_i x_i |p_i - mean|,   min, max and range of p_i over the elements
 
-    in the property's own unit (`mfmat.features.elements.read_sources`), and the block `fractions` holds x_i
-    for hydrogen to californium. On request, `averages` holds the means and deviations alone, and `roots` the
-    square roots of the x_i, in which traces stand out: alloys and dopants. Equal compositions give equal bits,
-    however they are written.
+    in the property's own unit (`mfmat.features.elements.read_sources`), the block `fractions` holds x_i
+    for hydrogen to californium, and `ions` whether charges can balance, what electrons are left over and how ionic
+    bonds are (`mfmat.features.ions.count_ions`): what tells a metal from a semiconductor. On request, `averages` holds
+    the means and deviations alone, and `roots` the square roots of the x_i, in which traces stand out: alloys and
+    dopants. Equal compositions give equal bits, however they are written.
 
     For comparison with published work, `descriptors` holds the 290 of XenonPy by its names: of each of its 58 element
     properties the `ave`, `sum`, `var`, `max` and `min`, with
@@ -50,7 +52,8 @@ class Composition(Featurizer, kind="composition"):
     Args:
         column: the table's column of formulas, as chemists write them (`CuSO4·5H2O`, `Hg0.7Cd0.3Te`), of pymatgen
             `Composition` objects, or of crystals as `Structure` reads them.
-        blocks: which of `statistics`, `averages`, `fractions`, `roots` and `descriptors` to give; each is one view.
+        blocks: which of `statistics`, `fractions`, `ions` (these three unless told otherwise), `averages`, `roots` and
+            `descriptors` to give; each is one view.
 
     Errors: SchemaError for an unknown block. A cell that is missing, no text, no formula, or names an
     element beyond californium is a `Problem`, and its row NaN.
@@ -86,6 +89,7 @@ class Composition(Featurizer, kind="composition"):
             "statistics": statistics,
             "averages": statistics[: 2 * len(elements.properties)],
             "fractions": tuple(f"fraction {symbol}" for symbol in elements.symbols),
+            "ions": IONS,
             "roots": tuple(f"root fraction {symbol}" for symbol in elements.symbols),
             "descriptors": tuple(f"{name}:{p}" for name in POOLED for p in load_elements("xenonpy").properties),
         }
@@ -248,10 +252,17 @@ def _encode_roots(slots: Slots) -> NDArray[np.float64]:
     return np.sqrt(_encode_fractions(slots))
 
 
+def _encode_ions(slots: Slots) -> NDArray[np.float64]:
+    counts = np.rint(slots.fractions * slots.atoms[:, None]).astype(np.int64)
+    rows = zip((slots.elements + 1).tolist(), counts.tolist(), strict=True)
+    return np.array([count_ions({z: n for z, n in zip(*row, strict=True) if n}) for row in rows])
+
+
 _ENCODERS = {
     "statistics": _encode_statistics,
     "averages": _encode_averages,
     "fractions": _encode_fractions,
     "roots": _encode_roots,
     "descriptors": _encode_descriptors,
+    "ions": _encode_ions,
 }

@@ -90,7 +90,7 @@ def _imbalance(counts: Sequence[int], states: Sequence[States]) -> float:
     giving, taking = 1 << span, 0
     for n, each in zip(counts, states, strict=True):
         # An element gives electrons only while none before it, which pulls less, has taken any.
-        taken = _shifted(giving | taking, n, [q for q in each if q < 0])
+        taken = _shifted(giving | taking, n, [q for q in each if q < 0]) | (taking if 0 in each else 0)
         giving, taking = _shifted(giving, n, [q for q in each if q >= 0]), taken
     reached = giving | taking
     return _nearest(reached, span) / sum(counts)

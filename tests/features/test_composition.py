@@ -30,7 +30,7 @@ def encode(*formulas: object, **options) -> np.ndarray:
 
 def test_views_fit_the_numbers() -> None:
     featurizer = Composition("f")
-    assert list(featurizer.views) == ["f.statistics", "f.fractions"]
+    assert list(featurizer.views) == ["f.statistics", "f.fractions", "f.ions"]
     assert sum(map(len, featurizer.views.values())) == encode("NaCl").shape[1]
     assert featurizer.columns == ("f",)
     for names in featurizer.views.values():
@@ -190,7 +190,7 @@ def test_any_text_dtype_will_do(dtype: str) -> None:
 
 
 def test_an_empty_table_gives_no_rows() -> None:
-    assert encode().shape == (0, 368)
+    assert encode().shape == (0, 378)
     assert Composition("f").groups(pd.DataFrame({"f": []})).shape == (0,)
 
 

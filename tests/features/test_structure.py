@@ -96,8 +96,8 @@ def test_a_refused_crystal_falls_back_on_its_composition(counted):
     assert np.isfinite(X).all()
     own = sum(len(features) for view, features in counted().views.items())
     assert X[2, :own] == pytest.approx(X[[0, 1, 3, 4, 5], :own].mean(axis=0))
-    assert list(featurizer.views)[-3:] == [
-        f"structure.counting.{end}" for end in ("statistics", "fractions", "refused")
+    assert list(featurizer.views)[-4:] == [
+        f"structure.counting.{end}" for end in ("statistics", "fractions", "ions", "refused")
     ]
     assert X[:, own:-1] == pytest.approx(mf.Composition("structure").encode(table)[0])
     assert X[:, -1].tolist() == [0, 0, 1, 0, 0, 0]
