@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -302,3 +302,19 @@ def _bad(problems: list[Problem]) -> TableError:
         fix="mend those cells and tell the table again; nothing of it was recorded",
         problems=problems,
     )
+
+
+def refuse(entries: Sequence[Entry], what: str, fix: str) -> None:
+    """Nothing, where there are no entries.
+
+    Raises:
+        TableError: the first of them, and how many more.
+    """
+    if entries:
+        first = entries[0]
+        more = f", and {len(entries) - 1} more" if len(entries) > 1 else ""
+        raise TableError(
+            f"the pair {first.candidate}, {first.source!r} {what}{more}",
+            expected="other rows; nothing of the table was recorded",
+            fix=fix,
+        )

@@ -14,12 +14,12 @@ from mfmat import campaign_files
 from mfmat.accounts import list_costs, list_history, list_pending
 from mfmat.acquisitions import Acquisition
 from mfmat.amounts import Amount, read_budget, simplest
-from mfmat.answers import Catalogue
+from mfmat.answers import Catalogue, refuse
 from mfmat.asking import ask
 from mfmat.auto import Auto
-from mfmat.course import retrace
+from mfmat.course import judge_rounds, retrace
 from mfmat.diagnosis import diagnose
-from mfmat.errors import SchemaError, TableError
+from mfmat.errors import SchemaError
 from mfmat.frames import text_digest, write_frame
 from mfmat.journal import Entry, Event, Head, Journal, now
 from mfmat.learner import Learner
@@ -247,7 +247,7 @@ class Campaign:
         with self._journal.writing() as log:
             ledger = self._records.ledger(log)
             known = {pair: standing.counted for pair, standing in ledger.pairs.items()}
-            _refuse([each for each in answers if not known.get(each.pair)], "that was never told", "tell(table)")
+            refuse([each for each in answers if not known.get(each.pair)], "that was never told", "tell(table)")
             fresh = [each for each in answers if not _says(known[each.pair], each)]
             log.append([self._corrected(each, why) for each in fresh])
         return len(fresh)
@@ -270,7 +270,7 @@ class Campaign:
             ledger = self._records.ledger(log)
             standings = {entry.pair: ledger.pairs.get(entry.pair) for entry in entries}
             told = [entry for entry in entries if (known := standings[entry.pair]) and known.counted]
-            _refuse(told, "that has a value", "correct(table), where the value is wrong")
+            refuse(told, "that has a value", "correct(table), where the value is wrong")
             fresh = {e.pair: e for e in entries if not ((known := standings[e.pair]) and known.failure)}
             attributed = ledger.attribute(fresh.values(), self._records.tariff(ledger).bill)
             log.append([replace(entry, facts={**entry.facts, "why": why}) for entry in attributed])
@@ -295,7 +295,7 @@ class Campaign:
             gone = [e for pair, e in entries.items() if pair in ledger.pairs and ledger.pairs[pair].withdrawn]
             left = [entry for entry in entries.values() if entry not in gone]
             pending = ledger.pending
-            _refuse([e for e in left if e.pair not in pending], "that is not pending", "pending() lists those")
+            refuse([e for e in left if e.pair not in pending], "that is not pending", "pending() lists those")
             log.append([Entry(e.kind, *e.pair, {"why": why, "origin": "human"}, pending[e.pair].round) for e in left])
         return len(left)
 
@@ -349,10 +349,14 @@ class Campaign:
     def course(self, level: float = 0.9) -> pd.DataFrame:
         """Everything paid for, in order, after the start (event 0): `cost`, `spent` by then, `value`, `best` so far.
 
-        `median`, `lower`, `upper` (at `level`): what the model that asked expected of the target; `inside`: whether it
-        came true. Corrections are applied; what is pending comes last.
+        `median`, `mean`, `std`, `lower`, `upper` (at `level`): what the model that asked expected of the target;
+        `inside`: whether it came true. Corrections are applied; what is pending comes last.
         """
         return retrace(self._journal, self._records, level)
+
+    def calibration(self, level: float = 0.9) -> pd.DataFrame:
+        """Whether predictions came true, round by round: see `mfmat.course.judge_rounds`."""
+        return judge_rounds(self.course(level), level)
 
     def model(self, round: int | None = None) -> Surrogate:
         """The surrogate that chose the pairs of a round; of the newest that needed one, unless given.
@@ -387,14 +391,3 @@ class Campaign:
 def _says(values: Sequence[Event], answer: Entry) -> bool:
     """Whether this correction is what counts already."""
     return [reading(event) for event in values] == [reading(answer)]
-
-
-def _refuse(entries: Sequence[Entry], what: str, fix: str) -> None:
-    if entries:
-        first = entries[0]
-        more = f", and {len(entries) - 1} more" if len(entries) > 1 else ""
-        raise TableError(
-            f"the pair {first.candidate}, {first.source!r} {what}{more}",
-            expected="other rows; nothing of the table was recorded",
-            fix=fix,
-        )

@@ -1,4 +1,4 @@
-"""The course of a campaign: everything that was paid for, what came of it, and what had been expected."""
+"""The course of a campaign: everything that was paid for, what came of it, and whether it was as expected."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mfmat.data import material_keys
 from mfmat.errors import CalibrationError
 from mfmat.journal import Event, Journal, Log
 from mfmat.ledger import Ledger, Pair
+from mfmat.metrics.calibration import band
 from mfmat.novelty import OutsideWarning
 from mfmat.packing import unpack
 from mfmat.progress import track
@@ -25,7 +26,7 @@ from mfmat.replicates import merge
 from mfmat.surrogate import Surrogate
 
 Bills = Mapping[int, tuple[str, Mapping[str, float]]]
-SAID = ("median", "lower", "upper")
+SAID = ("median", "mean", "std", "lower", "upper")
 COLUMNS = (
     *("time", "state", "round", "candidate", "source", "cost", "spent", "value", "best"),
     *(*SAID, "inside", "score", "reason", "why"),
@@ -63,7 +64,7 @@ def retrace(journal: Journal, records: Records, level: float) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS), index=pd.Index([0, *(p.event.id for p in purchases)]))
     table.index.name = "event"
-    table[list(SAID)] = np.vstack([np.full((1, 3), np.nan), said])
+    table[list(SAID)] = np.vstack([np.full((1, len(SAID)), np.nan), said])
     table["spent"] = table["cost"].astype(float).cumsum()
     table["best"] = _best(records, ledger, purchases)
     numbers = ["cost", "spent", "value", "best", *SAID, "score"]
@@ -71,6 +72,43 @@ def retrace(journal: Journal, records: Records, level: float) -> pd.DataFrame:
     inside = table["value"].between(table["lower"], table["upper"]).astype(object)
     known = (table["source"] == records.catalogue.schema.sources[-1]) & table[["value", "lower"]].notna().all(axis=1)
     return table.assign(inside=inside.where(known, None), round=table["round"].astype("Int64"))
+
+
+def judge_rounds(course: pd.DataFrame, level: float) -> pd.DataFrame:
+    r"""Whether what was predicted came true, round by round, and all rounds up to each one together.
+
+    What counts is a value of the target that a model asked for and that was told since. Its standardised error is
+    $z = (y - \mu) / \sigma$ with the mean and standard deviation that were predicted of it: honest predictions have
+    a mean of $z$ near 0 and a mean of $z^2$ near 1.
+
+    Args:
+        course: of `Campaign.course`.
+        level: of its intervals.
+
+    Returns:
+        By round: `told` (values that count), `held` (inside their interval), `error` (mean of z), `spread` (root mean
+        square of z); of all up to it `all_told`, `all_held`, `share` that held, `low` and `high`, between which chance
+        leaves it in 19 of 20 honest campaigns at that number of values (binomial), and `promise`: `"less"`, `"as"` or
+        `"more"` often than promised. Rounds without such a value are left out.
+
+    >>> told = pd.DataFrame({"round": [1, 1, 2], "value": [0.0, 1.0, 9.0], "inside": [True, True, False]})
+    >>> rounds = judge_rounds(told.assign(mean=0.0, std=1.0), 0.9)
+    >>> rounds[["told", "held", "spread", "all_held", "promise"]].values.tolist()
+    [[2, 2, 0.7071067811865476, 2, 'as'], [1, 0, 9.0, 2, 'as']]
+    """
+    judged = course[course["inside"].notna()]
+    z = (judged["value"] - judged["mean"]) / judged["std"]
+    by_round = pd.DataFrame({"inside": judged["inside"].astype(int), "z": z, "square": z**2}).groupby(judged["round"])
+    columns = {"told": by_round["z"].size(), "held": by_round["inside"].sum(), "error": by_round["z"].mean()}
+    found = pd.DataFrame({**columns, "spread": by_round["square"].mean() ** 0.5})
+    found.index = found.index.astype(int)
+    found["all_told"], found["all_held"] = found["told"].cumsum(), found["held"].cumsum()
+    found["share"] = found["all_held"] / found["all_told"]
+    ends = [band(n, np.array([level])) for n in found["all_told"].tolist()]
+    found["low"], found["high"] = np.array(ends, dtype=float).reshape(-1, 2).T
+    out = [found["share"] < found["low"], found["share"] > found["high"]]
+    found["promise"] = np.select(out, ["less", "more"], "as")
+    return found
 
 
 def _purchases(events: Sequence[Event], ledger: Ledger) -> list[Purchase]:
@@ -115,7 +153,7 @@ def _row(purchase: Purchase, bills: Bills, rates: Mapping[str, float]) -> dict[s
 
 
 def _expected(log: Log, records: Records, purchases: Sequence[Purchase], level: float) -> np.ndarray[Any, Any]:
-    """What the model of its round said of the target at each purchase (n x 3); NaN where no model chose it."""
+    """What the model of its round said of the target at each purchase (n x 5); NaN where no model chose it."""
     models = {each.id: each.table_sha256 for each in log.rounds() if each.table_sha256}
     by_model: dict[str, list[int]] = {}
     for i, purchase in enumerate(purchases):
@@ -141,7 +179,9 @@ def predict_quietly(surrogate: Surrogate, table: pd.DataFrame, level: float) -> 
             said = surrogate.model.posterior(X, observation_noise=True)
             mean, variance = (each.detach()[:, 0, 0].numpy() for each in (said.mean, said.variance))
             ends = {"lower": np.nan, "upper": np.nan}
-            return pd.DataFrame({"median": mean, "std": np.sqrt(variance), **ends}, index=table.index[rows])
+            return pd.DataFrame(
+                {"median": mean, "mean": mean, "std": np.sqrt(variance), **ends}, index=table.index[rows]
+            )
 
 
 def _best(records: Records, ledger: Ledger, purchases: Sequence[Purchase]) -> list[float]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mfmat.errors import CalibrationError
@@ -135,3 +137,20 @@ def row_inside(pit: Tensor, levels: Tensor, below: Tensor | None = None) -> Tens
     overlap = torch.minimum(pit, (1 + levels) / 2) - torch.maximum(start, (1 - levels) / 2)
     jump = pit - start
     return torch.where(jump > 0, overlap.clamp_min(0) / torch.where(jump > 0, jump, 1.0), inside)
+
+
+def band(n: int, levels: NDArray[np.float64], chance: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of n rows between which intervals of each level hold with that chance, if they are calibrated.
+
+    >>> low, high = band(100, np.array([0.9]))
+    >>> float(low[0]), float(high[0])
+    (0.84, 0.95)
+    """
+    # A tenth of a second that only those who ask whether chance explains it should wait for.
+    from scipy.special import bdtrik
+
+    tail = (1 - chance) / 2
+    low, high = (np.clip(np.ceil(bdtrik(share, n, levels)), 0, n) / n for share in (tail, 1 - tail))
+    # At levels 0 and 1 no row or every row is inside, which the inverse leaves undefined.
+    sure = (levels <= 0) | (levels >= 1)
+    return np.where(sure, levels, low), np.where(sure, levels, high)

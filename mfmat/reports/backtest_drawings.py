@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from mfmat.metrics.calibration import band
 from mfmat.outcomes import Backtest
-from mfmat.reports.evidence import band
 from mfmat.reports.svg import Plot, spanning
 from mfmat.reports.wording import money, percent, short
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mfmat.metrics.calibration import band
 from mfmat.outcomes import BASELINES, Backtest
-from mfmat.reports.evidence import band
 from mfmat.reports.verdict import Tile
 from mfmat.reports.wording import listed, money, percent, short
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from statistics import NormalDist
+
 import pandas as pd
 
 from mfmat.reports.chronicle import Chronicle
 from mfmat.reports.drawings import thinned
-from mfmat.reports.evidence import band
 from mfmat.reports.svg import Plot, spanning
-from mfmat.reports.wording import money, percent, short
+from mfmat.reports.wording import money, number, percent, short
 
 WIDE = 920
 LANE = 46
@@ -88,27 +88,51 @@ def promises(told: Chronicle) -> str:
 
 
 def held(told: Chronicle) -> str:
-    """The share of intervals that held so far, within the band of chance."""
-    inside = told.judged["inside"].astype(float).to_numpy()
-    count = np.arange(1, len(inside) + 1)
-    share = np.cumsum(inside) / count
-    ends = np.array([[float(end[0]) for end in band(int(n), np.array([told.level]))] for n in count])
-    plot = Plot((0.5, len(inside) + 0.5), (-0.03, 1.03))
-    edge = [*zip(count, ends[:, 1], strict=True), *zip(count[::-1], ends[::-1, 0], strict=True)]
-    plot.area([(float(x), float(y)) for x, y in edge], "chance")
-    plot.line([(0.5, told.level), (len(inside) + 0.5, told.level)], "ideal")
-    points = list(zip(count.tolist(), share.tolist(), strict=True))
-    plot.line(points, "curve")
-    chosen = thinned(pd.DataFrame(points, columns=["n", "share"]).assign(low=ends[:, 0], high=ends[:, 1]))
-    for n, part, low, high in chosen.itertuples(index=False, name=None):
-        honest = f"honest intervals hold {percent(low)} to {percent(high)}"
-        said = f"{round(part * n)} of the first {n:.0f} held ({percent(part)}); {honest}"
-        plot.point(n, part, said, "" if low <= part <= high else "outside", 3)
-    label = (
-        f"Share of {percent(told.level)} intervals that held after each of {len(inside)} values, with chance's band."
-    )
-    axes = ("values asked for, in the order told", "share that held so far")
-    return plot.drawn("held", label, axes, percent="y", bare="x" if len(inside) < 4 else "")
+    """The share of intervals that held in all rounds so far, within the band of chance."""
+    rounds = told.rounds
+    plot = Plot(_numbers(rounds), (-0.03, 1.03))
+    spots = rounds.index.tolist()
+    places = [plot.x[0], *spots, plot.x[1]]
+    low, high = ([ends[0], *ends, ends[-1]] for ends in (rounds["low"].tolist(), rounds["high"].tolist()))
+    plot.area([*zip(places, high, strict=True), *zip(places[::-1], low[::-1], strict=True)], "chance")
+    plot.line([(end, told.level) for end in plot.x], "ideal")
+    plot.line(list(zip(spots, rounds["share"].tolist(), strict=True)), "curve")
+    for _, row in thinned(rounds.reset_index()).iterrows():
+        said = [
+            f"up to round {row['round']}, {row['all_held']} of {row['all_told']} held ({percent(row['share'])})",
+            f"honest intervals hold {percent(row['low'])} to {percent(row['high'])} of so many",
+            f"in this round {row['held']} of {row['told']}",
+        ]
+        plot.point(row["round"], row["share"], "; ".join(said), "" if row["promise"] == "as" else "outside")
+    label = f"Share of {percent(told.level)} intervals that held up to each of {len(rounds)} rounds, and chance's band."
+    return plot.drawn("held", label, ("round that asked", "share that held so far"), percent="y", whole="x")
+
+
+def errors(told: Chronicle) -> str:
+    """Standardised errors of each round, and between which ends honest ones lie."""
+    rounds, judged = told.rounds, told.judged
+    mine = judged.groupby("round")["value"]
+    # Values of one round stand beside each other, in the order told.
+    beside = 0.6 * (mine.cumcount() - (mine.transform("size") - 1) / 2) / mine.transform("size")
+    z = (judged["value"] - judged["mean"]) / judged["std"]
+    reach = NormalDist().inv_cdf((1 + told.level) / 2)
+    plot = Plot(_numbers(rounds), spanning([*z, -1.2 * reach, 1.2 * reach]), width=WIDE, height=300)
+    left, right = plot.x
+    plot.area([(left, -reach), (left, reach), (right, reach), (right, -reach)], "chance")
+    plot.line([(left, 0.0), (right, 0.0)], "ideal")
+    several = rounds[rounds["told"] > 1]
+    for spot, mean in zip(several.index.tolist(), several["error"].tolist(), strict=True):
+        plot.line([(spot - 0.35, mean), (spot + 0.35, mean)], "curve")
+    for _, row in thinned(judged.assign(z=z, at=judged["round"].astype(float) + beside)).iterrows():
+        said = f"{_said(told, row)}; standardised error {number(row['z'], 2)}"
+        plot.point(row["at"], row["z"], said, "plain" if row["inside"] else "outside")
+    label = f"Standardised errors of {len(judged)} {told.target} values by the round that asked for them."
+    return plot.drawn("errors", label, ("round that asked", "error / stated deviation"), whole="x")
+
+
+def _numbers(rounds: pd.DataFrame) -> tuple[float, float]:
+    """From before the first round to after the last."""
+    return float(rounds.index[0]) - 0.5, float(rounds.index[-1]) + 0.5
 
 
 def _range(told: Chronicle) -> tuple[float, float]:

@@ -30,6 +30,7 @@ def lay_out_campaign(x: Campaign, level: float) -> dict[str, Any]:
         "target": told.target,
         "goal": x.goal,
         "asked": tables.asked(told),
+        "rounds": tables.rounds(told),
         "money": tables.money(told),
         "worth": tables.worth(told) if len(told.schema.sources) > 1 else None,
         "history": tables.history(told) if len(told.history) else None,
@@ -47,6 +48,7 @@ def _pictures(told: Chronicle) -> dict[str, Any]:
         "judged": judged,
         "promises": drawings.promises(told) if judged else None,
         "held": drawings.held(told) if judged else None,
+        "errors": drawings.errors(told) if judged else None,
         "drawn": MOST if max(len(told.purchases), judged) > MOST else None,
     }
 

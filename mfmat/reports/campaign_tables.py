@@ -58,6 +58,30 @@ def money(told: Chronicle) -> Table:
     return Table("money-table", "Money by source", columns, len(sources))
 
 
+def rounds(told: Chronicle) -> Table | None:
+    """Whether predictions came true, round by round, as `Campaign.calibration` says; None where none was judged."""
+    found = told.rounds
+    if found.empty:
+        return None
+    shown = found.iloc[:LISTED]
+    columns = {
+        "round": _counts(shown.index.to_series()),
+        "told": _counts(shown["told"]),
+        "inside": _counts(shown["held"]),
+        "mean error": numbers(shown["error"].tolist(), 2),
+        "root mean square": numbers(shown["spread"].tolist(), 2),
+        "told so far": _counts(shown["all_told"]),
+        "inside so far": _counts(shown["all_held"]),
+        "share so far": [Cell(_percent(share), share) for share in shown["share"]],
+        "honest ones": [
+            Cell(f"{_percent(low)} to {_percent(high)}", low)
+            for low, high in zip(shown["low"], shown["high"], strict=True)
+        ],
+        "as promised": texts(shown["promise"].replace("as", "yes").tolist()),
+    }
+    return Table("rounds-table", "Predictions round by round", columns, len(found))
+
+
 def worth(told: Chronicle) -> Table | None:
     """What `diagnose` says of each cheap source; None where it cannot yet."""
     found = told.diagnosis
@@ -136,6 +160,10 @@ def _state(state: str, value: float) -> Cell:
 
 def _whole(values: pd.Series) -> list[Cell]:
     return [Cell() if pd.isna(value) else Cell(str(int(value)), float(value)) for value in values]
+
+
+def _counts(values: pd.Series) -> list[Cell]:
+    return [Cell(str(value), float(value)) for value in values.tolist()]
 
 
 def _prices(values: pd.Series) -> list[Cell]:

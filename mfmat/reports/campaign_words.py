@@ -9,13 +9,18 @@ import numpy as np
 import pandas as pd
 
 from mfmat.costs import convert, exchange
+from mfmat.metrics.calibration import band
 from mfmat.reports.chronicle import RARE, Chronicle
-from mfmat.reports.evidence import band
 from mfmat.reports.verdict import Tile
 from mfmat.reports.wording import listed, money, percent, short
 
 FEW = 20
 """Predictions below which how often they held says little."""
+PROMISES = {
+    "less": "less often than promised",
+    "as": "as often as promised, within chance",
+    "more": "more often than promised",
+}
 NAMED = 5
 """Pending pairs that a sentence names at most."""
 
@@ -128,20 +133,37 @@ def _note(told: Chronicle) -> Iterator[str]:
 
 
 def _calibration(told: Chronicle) -> Iterator[str]:
-    n = len(told.judged)
-    if not n:
+    if told.rounds.empty:
         return
-    held = int(told.judged["inside"].sum())
-    low, high = (float(end[0]) for end in band(n, np.array([told.level])))
-    word = (
-        "less often than promised"
-        if held / n < low
-        else "more often than promised"
-        if held / n > high
-        else "as often as promised, within chance"
-    )
+    last = told.rounds.iloc[-1]
+    held, n = last["all_held"], last["all_told"]
     size = f"{held} of {n} {told.target} values that were asked for lay" if n > 1 else f"{held} of 1 value lay"
+    word = PROMISES[last["promise"]] + drift(told.rounds)
     yield f"{size} inside the {percent(told.level)} interval predicted for them: {word}."
+
+
+def drift(rounds: pd.DataFrame) -> str:
+    """When the share of intervals that held left the band of chance, after the words on where it is now.
+
+    >>> rounds = pd.DataFrame({"promise": ["as", "less", "less"]}, index=[1, 2, 4])
+    >>> drift(rounds), drift(rounds.iloc[:1]), drift(rounds.iloc[[1, 0]])
+    (', since round 2', '', ' (but not after round 2: less often then)')
+    >>> drift(pd.DataFrame({"promise": ["less", "less", "as"]}, index=[1, 2, 4]))
+    ' (but not after rounds 1 to 2: less often then)'
+    """
+    now = rounds["promise"].iloc[-1]
+    other = np.flatnonzero(rounds["promise"] != now)
+    if now != "as":
+        since = rounds.index[other[-1] + 1] if len(other) else rounds.index[0]
+        return f", since round {since}" if since != rounds.index[-1] else ", since the last round that was told"
+    if not len(other):
+        return ""
+    words = {promise: f"{promise} often then" for promise in ("less", "more")}
+    first, last = rounds.index[other[0]], rounds.index[other[-1]]
+    run = len(other) == other[-1] - other[0] + 1
+    when = f"after rounds {first} to {last}" if run else f"at times between rounds {first} and {last}"
+    when = when if first != last else f"after round {first}"
+    return f" (but not {when}: {' and '.join(words[each] for each in dict.fromkeys(rounds['promise'].iloc[other]))})"
 
 
 def _worth(told: Chronicle) -> Iterator[str]:
@@ -198,10 +220,25 @@ def _doubts_of_predictions(told: Chronicle) -> Iterator[str]:
         )
     if not n:
         yield f"No {told.target} value was predicted before it was told, so nothing is known yet of how far off it is."
+    yield from _drifted(told)
     empty = int(told.told["inside"].isna().sum())
     if empty and n:
         many = f"{empty} {told.target} value{'s' * (empty != 1)}"
         yield f"{many} told had no prediction to compare with: no model had asked for {'it' if empty == 1 else 'them'}."
+
+
+def _drifted(told: Chronicle) -> Iterator[str]:
+    """What intervals that held too seldom or too often mean for those on the page."""
+    rounds = told.rounds
+    if rounds.empty or rounds["promise"].iloc[-1] == "as":
+        return
+    size = math.sqrt((rounds["told"] * rounds["spread"] ** 2).sum() / rounds["told"].sum())
+    word = rounds["promise"].iloc[-1]
+    yield (
+        f"Intervals held {word} often than promised{drift(rounds)}: errors were {short(size, 2)} times as large as "
+        f"stated (root mean square), so take what is predicted of {told.target} on this page for {word} certain than "
+        "it says."
+    )
 
 
 def _doubts_of_rows(told: Chronicle) -> Iterator[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mfmat.campaign import Campaign
-from mfmat.course import predict_quietly
+from mfmat.course import judge_rounds, predict_quietly
 from mfmat.errors import FitError, MfmatError, SchemaError
 from mfmat.features.featurizer import columns_of
 from mfmat.frames import plain
@@ -80,6 +80,11 @@ class Chronicle:
     def judged(self) -> pd.DataFrame:
         """Those of them that were predicted when they were asked for."""
         return self.told[self.told["inside"].notna()]
+
+    @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """Whether predictions came true, round by round: see `Campaign.calibration`."""
+        return judge_rounds(self.course, self.level)
 
     @property
     def latest(self) -> pd.DataFrame:

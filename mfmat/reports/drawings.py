@@ -7,7 +7,8 @@ import pandas as pd
 import torch
 
 from mfmat.metrics import calibration_curve
-from mfmat.reports.evidence import Evidence, band
+from mfmat.metrics.calibration import band
+from mfmat.reports.evidence import Evidence
 from mfmat.reports.svg import Plot, Scale, spanning, tag
 from mfmat.reports.wording import percent, short
 

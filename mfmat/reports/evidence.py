@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mfmat.calibrators.held_out import LEVEL
 from mfmat.errors import SchemaError
 from mfmat.features.featurizer import columns_of
+from mfmat.metrics.calibration import band
 from mfmat.reports.wording import labels
 from mfmat.surrogate import Surrogate
 from mfmat.validation import accuracy
@@ -108,23 +108,6 @@ def check(validated: pd.DataFrame, level: float | None = None, what: str = "vali
             expected="the intervals and the page at one level",
             fix=f"cross_validate(..., level={level:g}), or report(..., level=) as it was there",
         )
-
-
-def band(n: int, levels: NDArray[np.float64], chance: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares of n rows between which intervals of each level hold with that chance, if they are calibrated.
-
-    >>> low, high = band(100, np.array([0.9]))
-    >>> float(low[0]), float(high[0])
-    (0.84, 0.95)
-    """
-    # A tenth of a second that only those who write reports should wait for.
-    from scipy.special import bdtrik
-
-    tail = (1 - chance) / 2
-    low, high = (np.clip(np.ceil(bdtrik(share, n, levels)), 0, n) / n for share in (tail, 1 - tail))
-    # At levels 0 and 1 no row or every row is inside, which the inverse leaves undefined.
-    sure = (levels <= 0) | (levels >= 1)
-    return np.where(sure, levels, low), np.where(sure, levels, high)
 
 
 def gain(ours: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float] | None:

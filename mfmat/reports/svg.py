@@ -134,7 +134,9 @@ class Plot:
         ends = {"x1": self.across(x), "x2": self.across(x), "y1": self.up(low), "y2": self.up(high)}
         self.marks.append(tag("line", **ends, class_=f"whisker {class_}".strip()))
 
-    def drawn(self, name: str, label: str, axes: tuple[str, str], *, percent: str = "", bare: str = "") -> str:
+    def drawn(
+        self, name: str, label: str, axes: tuple[str, str], *, percent: str = "", bare: str = "", whole: str = ""
+    ) -> str:
         """The finished element.
 
         Args:
@@ -143,15 +145,16 @@ class Plot:
             axes: titles of x and y.
             percent: axes that are shares, such as `"xy"`.
             bare: axes that need no ticks.
+            whole: axes whose ticks are whole numbers.
         """
         frame = {"x": LEFT, "y": TOP, "width": self.width - LEFT - RIGHT, "height": self.height - TOP - self.bottom}
         clip = tag("clipPath", tag("rect", **frame), id=f"{name}-clip")
         marks = tag("g", *self.marks, clip_path=f"url(#{name}-clip)")
-        inside = [clip, *self._ticks(percent, bare), marks, *self._titles(axes)]
+        inside = [clip, *self._ticks(percent, bare, whole), marks, *self._titles(axes)]
         about = {"role": "img", "aria_label": f"{label} {KEYS}", "tabindex": 0, "class_": "plot"}
         return tag("svg", *inside, viewBox=f"0 0 {self.width} {self.height}", **about)
 
-    def _ticks(self, percent: str, bare: str) -> list[str]:
+    def _ticks(self, percent: str, bare: str, whole: str) -> list[str]:
         bottom, side = self.height - self.bottom, self.width - RIGHT
         made = []
         for value in [] if "y" in bare else self.up.ticks():
@@ -159,6 +162,8 @@ class Plot:
             made.append(tag("line", x1=LEFT, x2=side, y1=place, y2=place, class_="grid"))
             made.append(tag("text", _tick(value, "y" in percent), x=LEFT - 8, y=place + 4.5, class_="tick end"))
         for value in [] if "x" in bare else self.across.ticks():
+            if "x" in whole and value % 1:
+                continue
             place = self.across(value)
             made.append(tag("line", x1=place, x2=place, y1=TOP, y2=bottom, class_="grid"))
             made.append(tag("text", _tick(value, "x" in percent), x=place, y=bottom + 19, class_="tick middle"))

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom, norm
 
 import mfmat as mf
+from mfmat.course import judge_rounds
 
 PEAK = {f"m{i}": value for i, value in enumerate([0.2, 0.4, 0.9, 1.3, 0.8, 0.1])}
 
@@ -87,7 +89,7 @@ def test_what_was_expected_is_what_the_model_of_the_round_says(eventful: mf.Camp
     for number, rows in asked.groupby("round"):
         labels = rows["candidate"].str.strip('"')
         said = eventful.model(int(number)).predict(eventful.pool.loc[labels], level=0.8)
-        np.testing.assert_allclose(rows[["median", "lower", "upper"]], said[["median", "lower", "upper"]], rtol=1e-6)
+        np.testing.assert_allclose(rows[list(said.columns)], said, rtol=1e-6)
     judged = course[course["inside"].notna()]
     assert (judged["source"] == "trusted").all()
     assert (judged["inside"].astype(bool) == judged["value"].between(judged["lower"], judged["upper"])).all()
@@ -134,3 +136,58 @@ def test_a_level_that_a_model_cannot_promise_has_no_ends(begin: Callable, tmp_pa
     course = campaign.course(0.99)
     assert course[["lower", "upper"]].isna().all(axis=None)
     assert course["median"].notna().iloc[-1]
+
+
+def test_calibration_by_hand(begin: Callable, tmp_path: Any) -> None:
+    """Round by round, from what the models of the rounds say and what was told; a correction counts in its place."""
+    campaign = begin(tmp_path / "gap.db")
+    while len(todo := campaign.ask(3)):
+        campaign.tell(measure(todo))
+    campaign.correct(pair(campaign, "m4", y=5.0), "wrong unit")
+    found, course, history = campaign.calibration(0.8), campaign.course(0.8), campaign.history()
+    counts = (history["kind"] == "told") & (history["source"] == "trusted")
+    assert counts.sum() == len(PEAK)
+    told, held, rounds = 0, 0, 0
+    for number, rows in history[counts].groupby("round"):
+        said = campaign.model(int(number)).predict(campaign.pool.loc[rows["candidate"].str.strip('"')], level=0.8)
+        y = rows["value"].astype(float).mask(rows["candidate"] == '"m4"', 5.0).to_numpy()
+        inside = (said["lower"] <= y) & (y <= said["upper"])
+        z = (y - said["mean"]) / said["std"]
+        row = found.loc[int(number)]
+        told, held, rounds = told + len(rows), held + int(inside.sum()), rounds + 1
+        assert (row["told"], row["held"], row["all_told"], row["all_held"]) == (len(rows), inside.sum(), told, held)
+        assert (row["error"], row["spread"]) == pytest.approx((z.mean(), np.sqrt((z**2).mean())), rel=1e-6)
+        tails = [binom.ppf(tail, told, 0.8) / told for tail in (0.025, 0.975)]
+        assert (row["share"], row["low"], row["high"]) == pytest.approx((held / told, *tails))
+    assert rounds == len(found) > 1
+    assert found["all_told"].iloc[-1] == course["inside"].notna().sum()
+
+
+def test_what_was_never_predicted_has_no_calibration(begin: Callable, tmp_path: Any) -> None:
+    campaign = begin(tmp_path / "gap.db", seen=None)
+    assert campaign.calibration().empty
+    campaign.tell(measure(campaign.ask(2)))
+    assert campaign.calibration().empty
+    assert list(campaign.calibration().columns) == list(judge_rounds(campaign.course(), 0.9).columns)
+
+
+def test_honest_predictions_stay_in_the_band_and_others_do_not() -> None:
+    """300 campaigns of 12 rounds of 4: what is promised of the band at one round, by simulation."""
+    rng = np.random.default_rng(0)
+    reach, rounds = norm.ppf(0.95), np.repeat(np.arange(1, 13), 4)
+
+    def judged(size: float, shift: float = 0.0) -> pd.DataFrame:
+        value = shift + size * rng.standard_normal(len(rounds))
+        course = pd.DataFrame({"round": rounds, "value": value, "mean": 0.0, "std": 1.0, "inside": abs(value) <= reach})
+        return judge_rounds(course, 0.9)
+
+    honest = pd.concat([judged(1.0).assign(run=run) for run in range(300)])
+    out = (honest["promise"] != "as").groupby(level=0).mean()
+    # The binomial is discrete, so that chance leaves the band at most that often.
+    assert (out <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)).all()
+    assert out.max() > 0.01
+    assert honest["error"].mean() == pytest.approx(0, abs=4 / np.sqrt(300 * 48))
+    assert (honest["spread"] ** 2).mean() == pytest.approx(1, abs=4 * np.sqrt(2 / (300 * 48)))
+    assert {judged(2.0)["promise"].iloc[-1] for _ in range(20)} == {"less"}
+    assert {judged(0.2)["promise"].iloc[-1] for _ in range(20)} == {"more"}
+    assert np.mean([judged(1.0, shift=2.0)["error"].mean() for _ in range(20)]) == pytest.approx(2, abs=0.2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import logging
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import pandas as pd
 import pytest
 
 import mfmat as mf
-from mfmat import progress
 
 FILES = sorted(Path(mf.__file__).parent.rglob("*.py"))
 TABLE = pd.DataFrame({"x": [i / 4 for i in range(12)], "y": [i / 2 % 3 for i in range(12)]})
@@ -67,16 +65,3 @@ def test_backtests_and_libraries_say_how_far_they_are(tmp_path: Path, caplog: py
         mf.Library(tmp_path / "models").train({"line": (TABLE, SCHEMA)}, recipes)
     assert any(message.startswith("backtest: random with seed 0, ") for message in caplog.messages)
     assert any(message.startswith("library: line") and message.endswith(" trained") for message in caplog.messages)
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(("stream", "shown"), [(Terminal, True), (io.StringIO, False)])
-def test_a_bar_is_shown_on_a_terminal_alone(stream: type, shown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", screen := stream())
-    monkeypatch.setattr(progress, "PATIENCE", 0.0)
-    assert list(progress.track(range(3), "counting", 3)) == [0, 1, 2]
-    assert ("counting" in screen.getvalue()) is shown

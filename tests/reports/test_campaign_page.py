@@ -68,6 +68,44 @@ def test_the_verdict_in_words(search_page: Path, read: Callable, search: mf.Camp
     assert f"predicted for them: {word} promised" in text
 
 
+def test_calibration_over_rounds_equals_the_api(search_page: Path, read: Callable, search: mf.Campaign) -> None:
+    said, found = read(search_page), search.calibration()
+    assert len(found) > 1
+    names = {"told": "told", "inside": "held", "mean error": "error", "root mean square": "spread"}
+    names |= {"told so far": "all_told", "inside so far": "all_held", "share so far": "share", "honest ones": "low"}
+    for title, name in names.items():
+        assert [value for _, value in said.column("rounds-table", title)] == found[name].tolist(), title
+    assert [value for _, value in said.column("rounds-table", "round")] == found.index.tolist()
+    shown = [text.replace("yes", "as") for text, _ in said.column("rounds-table", "as promised")]
+    assert shown == found["promise"].tolist()
+    for number, row in found.iterrows():
+        (point,) = [title for title in said.titles if title.startswith(f"up to round {number},")]
+        assert f"{row['all_held']} of {row['all_told']} held" in point
+        assert point.endswith(f"in this round {row['held']} of {row['told']}")
+    course = search.course()
+    judged = course[course["inside"].notna()]
+    z = ((judged["value"] - judged["mean"]) / judged["std"]).tolist()
+    told = [float(t.split("standardised error ")[1].replace("−", "-")) for t in said.titles if "standardised" in t]
+    assert told == pytest.approx(z, abs=0.006)
+
+
+def test_drifting_away_is_told(tmp_path: Path, read: Callable) -> None:
+    campaign = plain(tmp_path)
+    for shift in (0.0, 50.0, 5e3, 5e5):
+        todo = campaign.ask(1)
+        said = campaign.model().predict(todo[["x"]])["median"].iloc[0]
+        campaign.tell(todo.assign(y=said + shift))
+    found = campaign.calibration()
+    assert found["promise"].tolist() == ["as", "as", "as", "less"]
+    text = read(mf.report(campaign, tmp_path / "page.html")).text
+    assert "1 of 4 y values that were asked for lay inside the 90% interval predicted for them: less often than" in text
+    assert "promised, since the last round that was told." in text
+    size = np.sqrt((found["spread"] ** 2).mean())
+    (told,) = re.findall(r"errors were (\S+) times as large as stated", text)
+    assert float(told) == pytest.approx(size, rel=0.05)
+    assert "less certain than it says" in text
+
+
 def test_the_worth_of_a_source_is_that_of_diagnose(search_page: Path, read: Callable, search: mf.Campaign) -> None:
     said, found = read(search_page), search.diagnose().loc["cheap"]
     ((_, gain),) = said.column("worth-table", "error it takes away")

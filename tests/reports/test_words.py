@@ -12,8 +12,9 @@ import pytest
 from scipy.stats import binom
 
 import mfmat as mf
+from mfmat.metrics.calibration import band
 from mfmat.reports.contributions import Contribution
-from mfmat.reports.evidence import band, gain
+from mfmat.reports.evidence import gain
 from mfmat.reports.svg import Scale, spanning
 
 

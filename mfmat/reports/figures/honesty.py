@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from mfmat.metrics import calibration_curve
-from mfmat.reports.evidence import band, hold
+from mfmat.metrics.calibration import band
+from mfmat.reports.evidence import hold
 from mfmat.reports.figures.paper import MAIN, OFF, SINGLE, SOFT, axes, label, name_rows, numbers
 
 if TYPE_CHECKING:
