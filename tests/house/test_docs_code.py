@@ -67,27 +67,33 @@ def program(page: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
-    script = tmp_path / "page.py"
+def run(page: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The page's program, in a folder of its own."""
+    script = folder / "page.py"
     script.write_text(program(page), encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=600,
-        check=False,
-    )
+    options = {"cwd": folder, "env": environment, "capture_output": True, "encoding": "utf-8", "timeout": 600}
+    return subprocess.run([sys.executable, str(script)], check=False, **options)
+
+
+def told(printed: str, count: int) -> list[str]:
+    """What each block printed; workers that start by reading the script print marks of their own."""
+    return [printed.split(MARK.format(n) + "\n")[1].split(MARK.format(n + 1), maxsplit=1)[0] for n in range(count)]
+
+
+def matches(expected: str, printed: str) -> bool:
+    """Whether a page says what its code prints."""
+    return doctest.OutputChecker().check_output(expected, printed, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
+    done = run(page, tmp_path)
     assert done.returncode == 0, f"{page} (the lines below are those of the page)\n{done.stdout}\n{done.stderr}"
-    checker = doctest.OutputChecker()
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    for number, (_, expected) in enumerate(blocks(page)):
-        printed = done.stdout.split(MARK.format(number) + "\n")[1].split(MARK.format(number + 1))[0]
+    said = blocks(page)
+    for (_, expected), printed in zip(said, told(done.stdout, len(said)), strict=True):
         if expected is not None:
-            assert checker.check_output(expected, printed, flags), f"{page} says\n{expected}\nand prints\n{printed}"
+            assert matches(expected, printed), f"{page} says\n{expected}\nand prints\n{printed}"
 
 
 def test_pages_that_should_have_code_have_some() -> None:
