@@ -100,5 +100,5 @@ def test_it_learns_what_elements_are_worth() -> None:
 
 
 def test_impossible_sizes() -> None:
-    with pytest.raises(mf.MfmatError, match="units=0"):
+    with pytest.raises(mf.MfmatError, match="layers=0"):
         mf.AtomSet(hidden=())

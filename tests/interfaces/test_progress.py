@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 HEAD = """
-import logging, multiprocessing, sys, threading, time, warnings
+import logging, multiprocessing, signal, sys, threading, time, warnings
 from mfmat import progress
 from mfmat.progress import track
 progress.PATIENCE = 0.2
+# What is started in the background of a shell inherits that nobody interrupts it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def nap(seconds=0.15):
     time.sleep(seconds)
