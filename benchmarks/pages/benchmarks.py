@@ -14,9 +14,9 @@ table. `make benchmark` runs all of them, one after the other, and makes this pa
 hours, are run by `make benchmark-experts`. To compare two numbers, take them from one table: other machines and other
 days give other seconds.
 
-Until 22 November 2026 `Composition` gave two views, `blocks=("statistics", "fractions")`. With the third, `ions`, were measured: of
-the gaps of `mf-bandgap` all five folds of `Auto`, and the forests of the target and of the difference; and the semiconductors.
-All other tables over formulas still are those of two views.
+Until 22 November 2026 `Composition` gave two views, `blocks=("statistics", "fractions")`. With the third, `ions`, were
+measured: of the gaps of `mf-bandgap` all five folds of `Auto` and one of each forest; and the semiconductors. All other
+tables over formulas still are those of two views.
 """
 
 
