@@ -55,12 +55,12 @@ def load_ions() -> tuple[Ion, ...]:
 def count_ions(formula: dict[int, int]) -> list[float]:
     r"""Ten numbers of a formula unit with $n_i$ atoms of element i, fractions $x_i = n_i / \sum n$.
 
-    The imbalance is $\min_q |\sum_i x_i q_i|$ over one oxidation state $q_i$ for each element: 0 where charges can
-    balance, as in most compounds with a gap; no element has a positive state that pulls electrons more than one with a
-    negative one. The most electronegative element wants $-x\,\min q$ electrons; what the others give in their highest
-    and lowest positive states beyond that is left. A formula unit with an odd
-    number of electrons has a half-filled band (1/2: more than 1,000 atoms, which are rarely a formula unit). The ionic
-    character of a bond is $1 - e^{-(\chi_i - \chi_j)^2 / 4}$ (Pauling), its mean $\sum_{ij} x_i x_j$ of it.
+    The imbalance is $\min_q |\sum_i x_i q_i|$ over one oxidation state $q_i$ for each element, where no element has a
+    positive state that pulls electrons more than one with a negative one: 0 where charges can balance, as in most
+    compounds with a gap. The most electronegative element wants $-x\,\min q$ electrons; what the others give in their
+    highest and lowest positive states beyond that is left. An odd number of electrons in the formula unit half-fills a
+    band (1/2 with more than 1,000 atoms, which are rarely a formula unit). The ionic character of a bond is
+    $1 - e^{-(\chi_i - \chi_j)^2 / 4}$ (Pauling), its mean is weighted by $x_i x_j$.
 
     Oxidation states: pymatgen (Ong et al. 2013, doi:10.1016/j.commatsci.2012.10.028), the common ones and those of
     crystals in the ICSD.
