@@ -15,7 +15,7 @@ hours, are run by `make benchmark-experts`. To compare two numbers, take them fr
 days give other seconds.
 
 Until 22 November 2026 `Composition` gave two views, `blocks=("statistics", "fractions")`. With the third, `ions`, were
-measured: of the gaps of `mf-bandgap` all five folds of `Auto` and one of each forest; the labels; and the semiconductors.
+measured: of the gaps of `mf-bandgap` all five folds of `Auto` and one of each forest; labels; the semiconductors.
 All other tables over formulas still are those of two views.
 """
 
