@@ -179,8 +179,9 @@ def _find_crystal(cell: object, formulas: list[dict[int, int]]) -> int | str:
 
 
 class Slots(NamedTuple):
-    """Some formulas: elements (place in the table) and fractions, rows x slots, and the atoms of each."""
+    """Some formulas, and as arrays: elements (place in the table) and fractions, rows x slots, and the atoms of each."""
 
+    formulas: list[dict[int, int]]
     elements: NDArray[np.intp]
     fractions: NDArray[np.float64]
     atoms: NDArray[np.float64]
@@ -200,7 +201,7 @@ def _slots(reading: Reading) -> Iterator[tuple[NDArray[np.intp], Slots]]:
         elements = np.array([[*f, *([next(iter(f))] * (width - len(f)))] for f in formulas], dtype=np.intp) - 1
         fractions = np.array([[*_fractions(f), *([0.0] * (width - len(f)))] for f in formulas])
         atoms = np.array([float(sum(f.values())) for f in formulas])
-        yield chunk, Slots(elements, fractions, atoms)
+        yield chunk, Slots(formulas, elements, fractions, atoms)
 
 
 def _fractions(formula: dict[int, int]) -> list[float]:
@@ -253,9 +254,7 @@ def _encode_roots(slots: Slots) -> NDArray[np.float64]:
 
 
 def _encode_ions(slots: Slots) -> NDArray[np.float64]:
-    counts = np.rint(slots.fractions * slots.atoms[:, None]).astype(np.int64)
-    rows = zip((slots.elements + 1).tolist(), counts.tolist(), strict=True)
-    return np.array([count_ions({z: n for z, n in zip(*row, strict=True) if n}) for row in rows])
+    return np.array([count_ions(formula) for formula in slots.formulas])
 
 
 _ENCODERS = {
