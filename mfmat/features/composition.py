@@ -179,7 +179,7 @@ def _find_crystal(cell: object, formulas: list[dict[int, int]]) -> int | str:
 
 
 class Slots(NamedTuple):
-    """Some formulas, and as arrays: elements (place in the table) and fractions, rows x slots, and the atoms of each."""
+    """Formulas, and as arrays: elements (place in the table) and fractions, rows x slots, and the atoms of each."""
 
     formulas: list[dict[int, int]]
     elements: NDArray[np.intp]
