@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mfmat.experts.trees import Trees
+from mfmat.experts.trees import Trees, grow_tree
 from mfmat.progress import track
 
 SUMS = 6
@@ -118,9 +118,6 @@ def _boost(
     given: tuple[NDArray[Any], ...], kept: NDArray[np.bool_], loss: Loss, seed: tuple[int, int], options: dict[str, Any]
 ) -> tuple[list[Any], Numbers]:
     """Trees grown on the kept rows, and the sum of their steps at every row."""
-    # A second that only those who grow trees should wait for.
-    from sklearn.tree import DecisionTreeRegressor
-
     x, y, before = given
     draws, mine, said = np.random.default_rng(seed), np.flatnonzero(kept), np.zeros_like(before)
     grown = []
@@ -129,8 +126,7 @@ def _boost(
         some = draws.permutation(mine)[: min(int(SAMPLE * len(mine)), MOST)]
         sizes = {"max_depth": DEPTH, "min_samples_leaf": LEAF, "random_state": int(draws.integers(2**31))}
         weight = curvature[some] + 1e-9
-        learner = DecisionTreeRegressor(**options, **sizes)
-        tree = learner.fit(x[some], slope[some] / weight, sample_weight=weight, check_input=False).tree_
+        tree = grow_tree(x[some], slope[some] / weight, weight, **options, **sizes)
         leaf = tree.apply(x)
         step, bent = (np.bincount(leaf[some], part[some], tree.node_count) for part in (slope, curvature))
         tree.value[:, 0, 0] = RATE * step / (PRIOR + bent)

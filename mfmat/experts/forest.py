@@ -18,7 +18,7 @@ from mfmat.data import Data
 from mfmat.descent import descend
 from mfmat.errors import FitError, UnknownNameError, nearest
 from mfmat.experts.boosting import Boost, Corrected, Loss, grow_boost, huber, log_loss
-from mfmat.experts.trees import CHUNK, Trees
+from mfmat.experts.trees import CHUNK, Trees, grow_tree
 from mfmat.experts.votes import VoteModel, vote_odds
 from mfmat.labels import LabelExpert
 from mfmat.learner import Facts, FittedModel, facts_of, views_of
@@ -169,19 +169,14 @@ class Forest(LabelExpert, kind="forest"):
 
     def _grow(self, model: ForestModel, data: Data, counts: NDArray[np.int64]) -> list[Any]:
         """One tree of scikit-learn for each row of counts (trees x n): how often a row was drawn."""
-        # A second that only those who grow trees should wait for.
-        from sklearn.tree import DecisionTreeRegressor
-
         x = model.place(data.X[:, :-1]).float().cpu().contiguous().numpy()
         y = model.standardise(data).cpu().numpy()
 
         def grow(t: int) -> Any:
             # Each seed is its own stream, so that trees do not depend on who grew before them.
             seed = int(np.random.default_rng((self.seed, t)).integers(2**31))
-            tree = DecisionTreeRegressor(
-                splitter=self.splits, max_features=self.features, min_samples_leaf=self.leaf, random_state=seed
-            )
-            return tree.fit(x, y, sample_weight=counts[t].astype(np.float64), check_input=False).tree_
+            options = {"splitter": self.splits, "max_features": self.features, "min_samples_leaf": self.leaf}
+            return grow_tree(x, y, counts[t].astype(np.float64), **options, random_state=seed)
 
         pool = ThreadPoolExecutor(torch.get_num_threads())
         try:
