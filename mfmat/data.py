@@ -49,7 +49,8 @@ class Data:
         sets: the small set that a view also is, by the view's name: its columns in X, which are of no view.
         censored: n, -1 where Y is only a limit that the value lies below, 1 where it lies above, else 0; None: it is
             the value everywhere.
-        kernels: the family of kernels that suits a view, by its name, where its featurizer names one.
+        kernels: the family of kernels that suits a view, by its name, where its featurizer names one; `" + linear"`:
+            that beside the one that the rest has.
     """
 
     X: Tensor

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-FamilyName = Literal["matern12", "matern32", "matern52", "rbf", "rq", "linear", "tanimoto"]
 Placed = tuple[Tensor, Tensor]
 """Rows as they lie in one view (b x q x d), and their squared norms (b x q)."""
 

@@ -11,22 +11,30 @@ from gpytorch.kernels import Kernel
 from torch import Tensor
 
 from mfmat.errors import UnknownNameError, nearest
-from mfmat.kernel_families import FAMILIES, FamilyName, Placed, product
+from mfmat.kernel_families import FAMILIES, Family, Placed, product
 
+USUAL = "matern52"
+"""The family of views for which none is named."""
 FEW = 3
 """Terms up to which the prior on weights is of one width: two views and what they do together."""
-Families = FamilyName | Mapping[str, FamilyName]
-"""One family for every view, or each view's own by its name."""
+PLUS = " + "
+"""Between the families of one view that are summed."""
+Families = str | Mapping[str, str]
+"""One family (or a sum) for every view, or each view's own by its name."""
 
 
 def prefer(families: Families, facts: Mapping[str, Any]) -> Families:
     """The families of the views in a model's facts: what was named for a view, else what suits it, else the rest's.
 
-    >>> prefer("rq", {"views": {"x": [0, 1], "bits": [1, 9]}, "kernels": {"bits": "tanimoto"}})
-    {'x': 'rq', 'bits': 'tanimoto'}
+    What suits a view may be a family beside the rest's.
+
+    >>> prefer("rq", {"views": {"x": [0, 1], "bits": [1, 9]}, "kernels": {"x": " + linear", "bits": "tanimoto"}})
+    {'x': 'rq + linear', 'bits': 'tanimoto'}
     """
+    rest = families if isinstance(families, str) else USUAL
     # Models of before did not say what suits a view.
-    own = {view: family for view, family in facts.get("kernels", {}).items() if view in facts["views"]}
+    suits = {view: family for view, family in facts.get("kernels", {}).items() if view in facts["views"]}
+    own = {view: rest + family if family.startswith(PLUS) else family for view, family in suits.items()}
     return dict.fromkeys(facts["views"], families) | own if isinstance(families, str) else own | dict(families)
 
 
@@ -49,8 +57,9 @@ class ViewKernel(Kernel):  # type: ignore[misc]
     Args:
         views: each view's columns.
         width: columns in all.
-        families: `"matern12"`, `"matern32"`, `"matern52"`, `"rbf"`, `"rq"`, `"linear"` or `"tanimoto"`, for every view
-            or by the name of the view; a view that is not named is `"matern52"`.
+        families: `"matern12"`, `"matern32"`, `"matern52"`, `"rbf"`, `"rq"`, `"linear"` or `"tanimoto"`, or the sum of
+            several, each with a weight of its own (`"matern52 + linear"`), for every view or by the name of the view; a
+            view that is not named is `"matern52"`.
         ard: a relevance for every column as well, $\ln r \sim N(0, 0.5^2)$; distances are then recomputed at
             every step of training.
 
@@ -63,12 +72,9 @@ class ViewKernel(Kernel):  # type: ignore[misc]
 
     has_lengthscale = False
 
-    def __init__(
-        self, views: Mapping[str, slice], width: int, families: Families = "matern52", ard: bool = False
-    ) -> None:
+    def __init__(self, views: Mapping[str, slice], width: int, families: Families = USUAL, ard: bool = False) -> None:
         super().__init__()
-        self.views = dict(views)
-        self.families = [FAMILIES[name] for name in _named(families, views)]
+        self.views, self.families = _summed(views, families)
         self.radial = [i for i, family in enumerate(self.families) if family.stretch]
         """Positions of the views with a lengthscale."""
         joined = len(self.radial) if len(self.radial) > 1 else 0
@@ -184,13 +190,16 @@ class ViewKernel(Kernel):  # type: ignore[misc]
         return -0.5 * torch.stack(scores).sum()
 
 
-def _named(families: Families, views: Mapping[str, slice]) -> list[str]:
-    if isinstance(families, str):
-        return [families] * len(views)
-    if unknown := [name for name in families if name not in views]:
+def _summed(views: Mapping[str, slice], families: Families) -> tuple[dict[str, slice], list[Family]]:
+    """The columns and the family of each term; further families of a view stand behind all views."""
+    named = dict.fromkeys(views, families) if isinstance(families, str) else families
+    if unknown := [name for name in named if name not in views]:
         raise UnknownNameError(
             f"a kernel for a view {unknown[0]!r}",
             expected=f"one of the views {', '.join(map(repr, views))}",
             fix=nearest(unknown[0], views) + "name views that the inputs have",
         )
-    return [families.get(name, "matern52") for name in views]
+    parts = {name: named.get(name, USUAL).split(PLUS) for name in views}
+    further = [(name, family) for name, (_, *others) in parts.items() for family in others]
+    columns = dict(views) | {f"{name}{PLUS}{family}": views[name] for name, family in further}
+    return columns, [FAMILIES[name] for name in [*(first for first, *_ in parts.values()), *(f for _, f in further)]]

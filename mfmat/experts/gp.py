@@ -17,7 +17,7 @@ from mfmat.experts.hyperposterior import GPMixtureModel
 from mfmat.experts.limits import learn_within
 from mfmat.experts.process import GPModel
 from mfmat.kernel_families import FAMILIES
-from mfmat.kernels import Families
+from mfmat.kernels import PLUS, Families
 from mfmat.labels import LabelExpert
 from mfmat.learner import Facts, FittedModel, facts_of
 
@@ -41,8 +41,8 @@ class GP(LabelExpert, kind="gp"):
 
     Args:
         kernel: `"matern12"`, `"matern32"`, `"matern52"`, `"rbf"`, `"rq"` (rational quadratic), `"linear"` or
-            `"tanimoto"`, by the name of the view, or one for every view but those that their featurizer names one for
-            (fingerprints are compared by `"tanimoto"`), see `ViewKernel`.
+            `"tanimoto"`, or a sum such as `"matern52 + linear"`, by the name of the view, or one for every view but
+            those that their featurizer names one for (fingerprints: `"tanimoto"`), see `ViewKernel`.
         additive: views of which every column becomes a view of its own, with its own lengthscales and weight: the value
             is a sum over those columns and a joint term. Columns that do not vary among the rows are left out.
         ard: a relevance for every column as well (slower).
@@ -94,7 +94,8 @@ class GP(LabelExpert, kind="gp"):
         if not isinstance(self.kernel, str):
             # In one order, so that equal recipes have equal hashes.
             object.__setattr__(self, "kernel", dict(sorted(self.kernel.items())))
-        for family in [self.kernel] if isinstance(self.kernel, str) else self.kernel.values():
+        named = [self.kernel] if isinstance(self.kernel, str) else self.kernel.values()
+        for family in (part for each in named for part in each.split(PLUS)):
             if family not in FAMILIES:
                 raise UnknownNameError(
                     f"kernel={family!r}",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mfmat.data import Data, material_keys, places
 from mfmat.errors import FitError
+from mfmat.kernels import PLUS
 from mfmat.learner import Facts, FittedModel, Learner, seat
 from mfmat.learner import part as part_of
 from mfmat.stacks.hidden import find_axes
@@ -37,7 +38,8 @@ class Latent(LevelledLearner, kind="latent"):
     of a member fitted to the source's own rows; $y = g(x, z_0, \dots, z_{m-2}) + \epsilon$ with g any learner. Where
     a chain of corrections needs the cheap source to be right up to a slope, g bends as the target's rows say, and other
     than a correlation it may differ from place to place. To g the latents are views of X, `latent.<source>`: the value,
-    and, where some of the target's materials are measured in the source and others not, a column that tells which.
+    and, where some of the target's materials are measured in the source and others not, a column that tells which. A
+    process has a linear term in them beside its own kernel, so that it follows a source beyond the values seen.
 
     The doubt about z is carried through. g is fitted to the $\mu_s$ with the variance $\sum_s a_s^2$ added to the known
     noise of a row, where $a_s$ is the change of g for one standard deviation of $z_s$, found with the fit before
@@ -68,7 +70,7 @@ class Latent(LevelledLearner, kind="latent"):
         FitError: no rounds, draws or rows; hidden layers asked for where no member has any.
 
     Hutchinson et al. 2017, arXiv:1711.05099; Perdikaris et al. 2017, doi:10.1098/rspa.2016.0751; McHutchon & Rasmussen
-    2011, https://papers.nips.cc/paper/4295.
+    2011, https://papers.nips.cc/paper/4295; the linear term: Cutajar et al. 2019, arXiv:1903.07320.
 
     >>> from mfmat.experts import GP
     >>> Latent([GP()]) == Latent((GP(),))
@@ -201,4 +203,6 @@ def _widen(rows: Data, below: LatentModel, sees: Sequence[Seen]) -> Data:
         if seen.hidden:
             views[f"{name}.hidden"] = slice(end, end := end + level.axes.shape[1])
     latents = below.view(rows.X.unsqueeze(1), sees)
-    return replace(rows, X=torch.cat([rows.X[:, :-1], latents, rows.X[:, -1:]], dim=1), views=views)
+    X = torch.cat([rows.X[:, :-1], latents, rows.X[:, -1:]], dim=1)
+    lines = {f"latent.{rows.sources[seen.fidelity]}": f"{PLUS}linear" for seen in sees}
+    return replace(rows, X=X, views=views, kernels={**rows.kernels, **lines})

@@ -41,7 +41,9 @@ def test_slopes_are_right(family: str, ard: bool) -> None:
     assert torch.autograd.gradcheck(lambda x, *_: kernel.forward(x, x, diag=True), (X, *parameters))
 
 
-@pytest.mark.parametrize("families", [*FAMILIES, {"a": "tanimoto", "b": "rq"}, {"a": "linear"}])
+@pytest.mark.parametrize(
+    "families", [*FAMILIES, "rbf + linear", {"a": "tanimoto", "b": "rq"}, {"a": "linear"}, {"b": "rq + matern12"}]
+)
 def test_the_matrix_is_positive_definite_and_has_the_diagonal(families) -> None:
     kernel = shaken(ViewKernel(VIEWS, 5, families))
     X = points(30)
@@ -60,6 +62,21 @@ def test_the_average_row_has_the_variance(family: str) -> None:
     kernel.measure(X)
     diagonal = kernel.forward(X, X, diag=True).detach()
     torch.testing.assert_close(diagonal.mean(), kernel.variance.detach(), rtol=0.02, atol=0)
+
+
+def test_a_sum_is_its_families_each_with_its_weight() -> None:
+    both = shaken(ViewKernel(VIEWS, 5, {"b": "rbf + linear"}))
+    assert list(both.views) == ["a", "b", "b + linear"]
+    assert both.terms == 4  # with the joint one of a and b
+    X, other = points(6), points(4, seed=1)
+    both.measure(X)
+    linear = ViewKernel({"b": VIEWS["b"]}, 5, "linear")
+    linear.measure(X)
+    with torch.no_grad():
+        linear.log_weight.copy_(both.log_weight[2:3])
+        whole, line = both.forward(X, other), linear.forward(X, other)
+        both.log_weight[2] = -700.0
+        torch.testing.assert_close(whole, both.forward(X, other) + line)
 
 
 def test_the_rational_quadratic_is_scikit_learns() -> None:

@@ -81,6 +81,17 @@ def test_the_measured_cheap_value_of_a_material_is_used(measured: int) -> None:
     assert said["std"][:50].mean() < 0.4 * said["std"][50:].mean()
 
 
+def test_a_source_is_followed_beyond_the_values_seen() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, 61)
+    cheap = np.r_[rng.normal(size=60), 8.0]
+    y = 1.2 * cheap + 0.3 + 0.05 * rng.normal(size=61)
+    table, schema = table_of({"low": (x, cheap), "high": (x[:60], y[:60])})
+    said = mf.fit(table, schema, mf.Latent([mf.GP()])).predict(pd.DataFrame({"x": x[60:]})).iloc[0]
+    assert abs(said["mean"] - y[60]) < 0.1 * abs(y[60])
+    assert said["lower"] < y[60] < said["upper"]
+
+
 def test_without_shared_materials_predictions_stand_for_all() -> None:
     table, schema, x, _ = stretched(0)
     model = mf.Latent([mf.GP()]).fit(schema.data(table))
@@ -349,7 +360,7 @@ def test_one_draw_is_the_mean_and_leaves_the_doubt_in_the_noise() -> None:
     below, exact = (said.predict(table, source=source) for said in (plain,) for source in schema.sources)
     assert len(below) == len(exact)
     wide = drawn.predict(table)["std"]
-    assert (exact["std"] <= wide + 1e-9).mean() > 0.9
+    assert (exact["std"] <= wide + 1e-9).mean() > 0.8
 
 
 def test_mistakes_are_named() -> None:
