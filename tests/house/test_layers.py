@@ -26,6 +26,7 @@ SLOW = {
     "rich.text",
     "scipy.optimize",
     "scipy.special",
+    "sklearn",
     "sklearn.cluster",
     "sklearn.linear_model",
     "sklearn.tree",
