@@ -14,9 +14,9 @@ table. `make benchmark` runs all of them, one after the other, and makes this pa
 hours, are run by `make benchmark-experts`. To compare two numbers, take them from one table: other machines and other
 days give other seconds.
 
-Since 22 November 2026 `Composition` gives a third view, `ions`. With it were measured: fusions but for the rows of single
-learners on all of `mf-bandgap`, labels, semiconductors, thermoelectrics. The table of experts compares learners, not inputs,
-and states its two views, `blocks=("statistics", "fractions")`; so were all other tables over formulas.
+Since 22 November 2026 `Composition` gives a third view, `ions`. With it were measured: fusions, labels, semiconductors,
+thermoelectrics. The table of experts compares learners, not inputs, and states its two views,
+`blocks=("statistics", "fractions")`; with these were measured all other tables over formulas, too.
 """
 
 
