@@ -199,7 +199,8 @@ def _summed(views: Mapping[str, slice], families: Families) -> tuple[dict[str, s
             expected=f"one of the views {', '.join(map(repr, views))}",
             fix=nearest(unknown[0], views) + "name views that the inputs have",
         )
-    parts = {name: named.get(name, USUAL).split(PLUS) for name in views}
+    # Twice the same would share one weight in two.
+    parts = {name: dict.fromkeys(named.get(name, USUAL).split(PLUS)) for name in views}
     further = [(name, family) for name, (_, *others) in parts.items() for family in others]
     columns = dict(views) | {f"{name}{PLUS}{family}": views[name] for name, family in further}
     return columns, [FAMILIES[name] for name in [*(first for first, *_ in parts.values()), *(f for _, f in further)]]

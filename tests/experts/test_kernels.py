@@ -68,6 +68,7 @@ def test_a_sum_is_its_families_each_with_its_weight() -> None:
     both = shaken(ViewKernel(VIEWS, 5, {"b": "rbf + linear"}))
     assert list(both.views) == ["a", "b", "b + linear"]
     assert both.terms == 4  # with the joint one of a and b
+    assert ViewKernel(VIEWS, 5, "linear + linear").terms == 2
     X, other = points(6), points(4, seed=1)
     both.measure(X)
     linear = ViewKernel({"b": VIEWS["b"]}, 5, "linear")
