@@ -15,8 +15,7 @@ from transfer_table.entrants import Best, Entrant, Recipe, Seen
 from transfer_table.networks import Heads, Scratch, Tuned
 from transfer_table.tasks import others
 
-COMPOSITION = mf.Composition("formula", blocks=("statistics", "fractions"))
-"""Without `ions`, the third view of the default: it came after most cells had been measured."""
+COMPOSITION = mf.Composition("formula")
 OWN, DEFAULT, PLAIN, PAIR = "CGCNN", "Auto", "GP of all views", "best of 3 pairs, tuned"
 GATE = "gate of 18"
 """Chang's gate as a learner, over hidden layers: over mean atoms, as the authors have it, it was worse by a tenth or
