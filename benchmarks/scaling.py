@@ -57,9 +57,9 @@ def factory(executor: Executor) -> object:
 
 
 def folds(executor: Executor) -> object:
-    """Eight folds of the default on the embedded gaps."""
+    """Eight folds of a fusion of the embedded gaps."""
     table, schema = mf.datasets.load("semiconductor-gaps")
-    return mf.cross_validate(table, schema, folds=8, executor=executor)
+    return mf.cross_validate(table, schema, mf.Conformal(mf.Latent([mf.GP()])), folds=8, executor=executor)
 
 
 def campaigns(executor: Executor) -> object:

@@ -200,7 +200,10 @@ def _summed(views: Mapping[str, slice], families: Families) -> tuple[dict[str, s
             fix=nearest(unknown[0], views) + "name views that the inputs have",
         )
     # Twice the same would share one weight in two.
-    parts = {name: dict.fromkeys(named.get(name, USUAL).split(PLUS)) for name in views}
-    further = [(name, family) for name, (_, *others) in parts.items() for family in others]
-    columns = dict(views) | {f"{name}{PLUS}{family}": views[name] for name, family in further}
-    return columns, [FAMILIES[name] for name in [*(first for first, *_ in parts.values()), *(f for _, f in further)]]
+    parts = {name: list(dict.fromkeys(named.get(name, USUAL).split(PLUS))) for name in views}
+    first = {name: (columns, parts[name][0]) for name, columns in views.items()}
+    further = {
+        f"{name}{PLUS}{family}": (columns, family) for name, columns in views.items() for family in parts[name][1:]
+    }
+    terms = first | further
+    return {name: columns for name, (columns, _) in terms.items()}, [FAMILIES[family] for _, family in terms.values()]

@@ -14,7 +14,7 @@ CHUNK = 2048
 """Rows sent through the trees at a time."""
 STRIDE = 4
 """Splits between two looks at which rows have arrived: trees are uneven, and most paths are short."""
-Numbers = NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 
 class Trees(torch.nn.Module):
@@ -91,13 +91,13 @@ def grow_tree(x: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float6
         return DecisionTreeRegressor(**options).fit(x, y, sample_weight=weight, check_input=False).tree_
 
 
-def _joined(grown: Sequence[Any], starts: Numbers, side: str) -> Numbers:
+def _joined(grown: Sequence[Any], starts: Integers, side: str) -> Integers:
     """The children of all nodes of all trees, numbered through; -1 of leaves."""
     children = [getattr(tree, side) for tree in grown]
     return np.concatenate([np.where(own < 0, -1, own + start) for own, start in zip(children, starts, strict=True)])
 
 
-def _order(left: Numbers, right: Numbers, level: Numbers) -> Numbers:
+def _order(left: Integers, right: Integers, level: Integers) -> Integers:
     """New numbers for nodes, level by level from the roots, that put each right child behind its left one."""
     new, count = np.zeros(len(left), dtype=np.int64), 0
     while len(level):

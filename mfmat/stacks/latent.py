@@ -195,14 +195,14 @@ def _see(below: LatentModel, fidelity: int, keys: Tensor) -> Seen:
 def _widen(rows: Data, below: LatentModel, sees: Sequence[Seen]) -> Data:
     """The rows with a view for each source that they see."""
     width = rows.X.shape[-1] - 1
-    views, end = dict(rows.views), width
+    views, kernels, end = dict(rows.views), dict(rows.kernels), width
     for seen in sees:
         name = f"latent.{rows.sources[seen.fidelity]}"
         level = below.levels[seen.fidelity]
+        kernels[name] = f"{PLUS}linear"
         views[name] = slice(end, end := end + level.columns + seen.flag)
         if seen.hidden:
             views[f"{name}.hidden"] = slice(end, end := end + level.axes.shape[1])
     latents = below.view(rows.X.unsqueeze(1), sees)
     X = torch.cat([rows.X[:, :-1], latents, rows.X[:, -1:]], dim=1)
-    lines = {f"latent.{rows.sources[seen.fidelity]}": f"{PLUS}linear" for seen in sees}
-    return replace(rows, X=X, views=views, kernels={**rows.kernels, **lines})
+    return replace(rows, X=X, views=views, kernels=kernels)

@@ -356,11 +356,10 @@ def test_a_cheap_value_that_is_still_to_be_measured_is_known_to_tell(top: mf.Lea
 def test_one_draw_is_the_mean_and_leaves_the_doubt_in_the_noise() -> None:
     assert torch.equal(even_draws(1, 3, 0), torch.zeros(1, 3).double())
     table, schema = bent()
-    plain, drawn = (mf.fit(table, schema, mf.Latent([mf.GP()], draws=draws, rounds=1)) for draws in (1, 8))
-    below, exact = (said.predict(table, source=source) for said in (plain,) for source in schema.sources)
-    assert len(below) == len(exact)
-    wide = drawn.predict(table)["std"]
-    assert (exact["std"] <= wide + 1e-9).mean() > 0.8
+    fits = (mf.fit(table, schema, mf.Latent([mf.GP()], draws=draws, rounds=1)) for draws in (1, 8))
+    mean, drawn = (fitted.predict(table)["std"] for fitted in fits)
+    assert (mean <= drawn * (1 + 1e-4)).all()
+    assert (mean / drawn).min() < 0.8
 
 
 def test_mistakes_are_named() -> None:
