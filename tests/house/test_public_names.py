@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -48,3 +50,13 @@ def test_the_version_is_that_of_the_package() -> None:
     code = "import mfmat; from importlib.metadata import version; print(version('mfmat') == mfmat.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+def test_a_folder_called_mfmat_does_not_hide_the_package(tmp_path: Path) -> None:
+    # The clone is such a folder for a script that lies beside it.
+    (tmp_path / "mfmat").mkdir()
+    path = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = "import mfmat; print(mfmat.Schema.__name__)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=path)
+    assert (done.stdout.strip(), done.stderr) == ("Schema", "")
