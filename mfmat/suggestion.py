@@ -99,8 +99,8 @@ def suggest(
 
     Returns:
         The pool's columns, the source column, and `score` (utility per unit of cost), `cost` (with the set-up, at the
-        first pair of a source that has one), `reason`; where prices are in several units, `cost` is the sum by their
-        rates, and `cost (money)` the amount in money;
+        first pair of a source that has one), `reason`, with what `predict` says of a new measurement at 90%; where prices
+        are in several units, `cost` is the sum by their rates, and `cost (money)` the amount in money;
         `attrs["probability"]` has the probability with which each row was chosen, `attrs["highest"]` the highest
         score of all pairs before the first was, `attrs["tells"]` for each source the largest share of the target's
         variance that any open pair would take away at its own candidate.
@@ -299,7 +299,7 @@ def _table(
     reasons = []
     if choices:
         # What is suggested may be far from all that is known: that is what it is suggested for.
-        predicted = [each.predict(table, level=LEVEL, noise=False) for each in several]
+        predicted = [each.predict(table, level=LEVEL) for each in several]
         said = [[row for _, row in each.iterrows()] for each in predicted]
         reasons = [_reason(several, *each) for each in zip(choices, meanings, zip(*said, strict=True), strict=True)]
     own = [dict(zip(schema.units, choice.cost, strict=True)) for choice in choices]

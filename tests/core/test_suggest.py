@@ -61,6 +61,15 @@ def test_the_best_value_is_the_targets_never_a_cheap_sources(problem) -> None:
     assert f"expected to lift the best value ({mean.max():.3g}) by" in mf.suggest(surrogate, POOL)["reason"].iloc[0]
 
 
+def test_a_reason_says_what_predict_says(problem) -> None:
+    table, schema = problem(cheap=12, trusted=6)
+    noisy = table.assign(y=table["y"] + np.random.default_rng(0).normal(0, 0.3, len(table)))
+    surrogate = mf.fit(noisy, schema, CHAIN)
+    suggested = mf.suggest(surrogate, POOL)
+    for (_, row), reason in zip(surrogate.predict(suggested).iterrows(), suggested["reason"], strict=True):
+        assert f"predicted {row['median']:.3g} ({row['lower']:.3g} to {row['upper']:.3g})" in reason
+
+
 @GOALS
 def test_inflating_the_cheap_source_changes_no_suggestion(goal: str, problem) -> None:
     table, schema = problem(cheap=12, trusted=6)
