@@ -99,8 +99,8 @@ def suggest(
 
     Returns:
         The pool's columns, the source column, and `score` (utility per unit of cost), `cost` (with the set-up, at the
-        first pair of a source that has one), `reason`, with what `predict` says of a new measurement at 90%; where prices
-        are in several units, `cost` is the sum by their rates, and `cost (money)` the amount in money;
+        first pair of a source that has one), `reason`, with what `predict` says of a new measurement at 90%; where
+        prices are in several units, `cost` is the sum by their rates, and `cost (money)` the amount in money;
         `attrs["probability"]` has the probability with which each row was chosen, `attrs["highest"]` the highest
         score of all pairs before the first was, `attrs["tells"]` for each source the largest share of the target's
         variance that any open pair would take away at its own candidate.
