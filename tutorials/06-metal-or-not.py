@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 import mfmat as mf
+from mfmat.reports import figures
 
 ROWS, MORE, TEST = (120, 100, 300) if "MFMAT_SMOKE" in os.environ else (600, 1000, 1000)  # our tests are brief
 
@@ -90,40 +91,25 @@ pd.DataFrame(lines).T.round(3)
 # surest half of the compounds, how many are right?
 
 # %%
-curves = {}
-for name, found in said.items():
-    sure = found[["p_gap", "p_metal"]].max(axis=1).sort_values(ascending=False)
-    right = (found["label"] == test["target"]).loc[sure.index]
-    curves[name] = right.expanding().mean().to_numpy()
-    print(f"{name:14} surest half: {curves[name][len(right) // 2 - 1]:.1%} right, all: {curves[name][-1]:.1%}")
+judged = {name: found.assign(y=test["target"]) for name, found in said.items()}
+for name, found in judged.items():
+    right = found["label"] == found["y"]
+    surest = found[["p_gap", "p_metal"]].max(axis=1).nlargest(len(found) // 2).index
+    print(f"{name:14} surest half: {right[surest].mean():.1%} right, all: {right.mean():.1%}")
 
 # %% [markdown]
 # ## The picture
 #
-# Left, does a probability hold? Compounds in ten groups by the stated probability of a gap; lines show what chance
-# can do (95%). Right, how many decisions are right if only the surest compounds are decided.
+# Left, does a probability hold? Compounds in ten groups by the stated probability of a gap; bars show what so few can tell
+# (95%). Right, how many decisions are right if only the surest compounds are decided.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.8), layout="constrained")
-looks = {"labels alone": ("#8a5a9e", "s"), "with PBE gaps": ("#0b6bb0", "o")}
-left.plot([0, 1], [0, 1], color="#6b7480", linewidth=1, linestyle=(0, (4, 3)))
-for name, (colour, marker) in looks.items():
-    stated = said[name]["p_gap"]
-    bins = pd.cut(stated, np.linspace(0, 1, 11), include_lowest=True)
-    groups = pd.DataFrame({"stated": stated, "gap": test["target"] == "gap"}).groupby(bins, observed=True)
-    mean, count = groups.mean(), groups.size()
-    bar = 1.96 * (mean["stated"] * (1 - mean["stated"]) / count) ** 0.5
-    left.errorbar(mean["stated"], mean["gap"], bar, color=colour, marker=marker, linestyle="", label=name, linewidth=1)
-    decided = np.arange(1, len(test) + 1) / len(test)
-    start = len(test) // 20
-    right.plot(decided[start:], curves[name][start:], color=colour, linewidth=2, label=name)
-left.set(xlabel="stated probability of a gap", ylabel="share that has a gap", aspect="equal")
-right.set(xlabel="share of compounds decided, surest first", ylabel="share of decisions that are right")
-right.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+for name, colour, marker in (("labels alone", "#8a5a9e", "s"), ("with PBE gaps", "#0b6bb0", "o")):
+    figures.reliability(judged[name], left, of="gap", label=name, colour=colour, marker=marker)
+    figures.selective_accuracy(judged[name], right, label=name, colour=colour)
 for ax in (left, right):
     ax.legend(frameon=False)
-    ax.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
 # How labels are learned, and by which experts: [Labels](../labels.md). Metals among gaps, as numbers:

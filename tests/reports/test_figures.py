@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from scipy.stats import binomtest
 
 import mfmat as mf
 from mfmat.errors import SchemaError
@@ -59,6 +60,53 @@ def test_pit_histogram(job: Any) -> None:
     np.testing.assert_allclose(heights[-4:], expected)
     with pytest.raises(SchemaError, match="without pit"):
         figures.pit_histogram(job.validated.drop(columns="pit"))
+
+
+@pytest.fixture
+def labelled() -> pd.DataFrame:
+    """Labels that occur as often as was said: of 400 rows, p_gap of them are gaps."""
+    rng = np.random.default_rng(0)
+    gap = rng.uniform(size=400)
+    y = np.where(rng.uniform(size=400) < gap, "gap", "metal")
+    label = np.where(gap > 0.5, "gap", "metal")
+    return pd.DataFrame({"y": y, "label": label, "p_gap": gap, "p_metal": 1 - gap}, index=range(1000, 1400))
+
+
+def test_reliability(labelled: pd.DataFrame) -> None:
+    ax = figures.reliability(labelled, of="gap", bins=5, label="mine")
+    x, y = ax.lines[1].get_data()
+    part = labelled[labelled["p_gap"] < 0.2]
+    assert (x[0], y[0]) == (pytest.approx(part["p_gap"].mean()), pytest.approx((part["y"] == "gap").mean()))
+    low, high = ax.collections[0].get_segments()[0][:, 1]
+    ends = binomtest(int((part["y"] == "gap").sum()), len(part)).proportion_ci(0.95)
+    np.testing.assert_allclose([low, high], ends)
+    assert len(x) == 5
+    assert ax.get_ylabel() == "share that is gap"
+    assert min(figures.reliability(labelled).lines[1].get_xdata()) >= 0.5
+
+
+def test_selective_accuracy(labelled: pd.DataFrame) -> None:
+    decided, right = figures.selective_accuracy(labelled).lines[0].get_data()
+    assert decided[-1] == 1
+    assert right[-1] == pytest.approx(accuracy(labelled)["accuracy"])
+    half = labelled[["p_gap", "p_metal"]].max(axis=1).nlargest(200).index
+    expected = (labelled.loc[half, "y"] == labelled.loc[half, "label"]).mean()
+    assert right[list(decided).index(0.5)] == pytest.approx(expected)
+
+
+def test_figures_of_labels_refuse_other_tables(labelled: pd.DataFrame, job: Any) -> None:
+    for draw in (figures.reliability, figures.selective_accuracy):
+        with pytest.raises(SchemaError, match="without label"):
+            draw(job.validated)
+        with pytest.raises(SchemaError, match="without rows"):
+            draw(labelled.iloc[:0])
+        with pytest.raises(SchemaError, match=r"without p_\.\.\."):
+            draw(labelled[["y", "label"]])
+        with pytest.raises(SchemaError, match="row 1003 has nan as 'p_gap'"):
+            draw(labelled.assign(p_gap=labelled["p_gap"].where(labelled.index != 1003)))
+        draw(labelled.iloc[:1]).figure.canvas.draw()
+    with pytest.raises(SchemaError, match="of='gold'; expected one of 'gap', 'metal'"):
+        figures.reliability(labelled, of="gold")
 
 
 def test_spread_against_error(job: Any) -> None:

@@ -5,6 +5,7 @@ differ in shape, dash or shade, too. Without an `ax` the figure is as wide as a 
 or `DOUBLE` (183 mm), or any number of mm. Inside `with paper():` letters and lines have the size of print.
 """
 
+from mfmat.reports.figures.classes import reliability, selective_accuracy
 from mfmat.reports.figures.fusions import source_contribution, source_gains, sources
 from mfmat.reports.figures.growth import learning_curve
 from mfmat.reports.figures.honesty import calibration, coverage_by_group, pit_histogram, spread_against_error
@@ -27,6 +28,8 @@ __all__ = [
     "paper",
     "parity",
     "pit_histogram",
+    "reliability",
+    "selective_accuracy",
     "source_contribution",
     "source_gains",
     "sources",

@@ -118,7 +118,7 @@ def numbers(
     *,
     what: str = "predicted",
     expected: str = "a table of cross_validate",
-    fix: str = "mf.cross_validate(table, schema)",
+    fix: str = "mf.cross_validate(table, schema); figures of labels are reliability and selective_accuracy",
 ) -> list[NDArray[np.float64]]:
     """Columns of a table as numbers.
 
