@@ -100,8 +100,8 @@ for name, found in judged.items():
 # %% [markdown]
 # ## The picture
 #
-# Left, does a probability hold? Compounds in ten groups by the stated probability of a gap; bars show what so few can tell
-# (95%). Right, how many decisions are right if only the surest compounds are decided.
+# Left, does a probability hold? Compounds in ten groups by the stated probability of a gap; bars show what so few can
+# tell (95%). Right, how many decisions are right if only the surest compounds are decided.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.8), layout="constrained")
