@@ -133,8 +133,10 @@ def _sources(x: Surrogate, pool: Pool | None, level: float) -> dict[str, Any]:
     found = contributions(x)
     said = {one.source: sentences for one in found if (sentences := one.sentences())}
     shown = {"links": tables.links(found), "candidates": tables.candidates(x), "weights": tables.weighed(x, level)}
-    weights = pd.DataFrame() if pool is None else listening.shares(x, pool.inputs)
     explained = None if pool is None else pool.explained
+    weights = explained
+    if weights is None:
+        weights = pd.DataFrame() if pool is None else listening.shares(x, pool.inputs)
     return {
         **shown,
         "sentences": said,
