@@ -15,7 +15,7 @@ hours, are run by `make benchmark-experts`. To compare two numbers, take them fr
 days give other seconds.
 
 Since 22 November 2026 `Composition` gives a third view, `ions`. With it were measured: fusions, labels, semiconductors,
-thermoelectrics. The table of experts compares learners, not inputs, and states its two views,
+thermoelectrics, transfer. The table of experts compares learners, not inputs, and states its two views,
 `blocks=("statistics", "fractions")`; with these were measured all other tables over formulas, too.
 """
 
