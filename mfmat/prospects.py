@@ -57,12 +57,14 @@ class Prospects:
             (r x (d+1)); n counts them, too.
         known: what was measured in the target, for acquisitions that look at more than the best of it.
         others: prospects of the same candidates in further values that the same measurement gives.
+        prices: of each pair, those of the reference left out; None: they are not known.
 
     Attributes:
         mean, variance: of the target's noise-free value at each candidate (n).
         measured: variance of a measurement of each pair (n x m).
         shared: its covariance with the target's value of the same candidate (n x m).
         asked: rows believed so far (k x (d+1)).
+        prices: of each pair (n x m), those of the reference on average; None: they are not known.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Prospects:
         *,
         known: Known | None = None,
         others: Sequence[Prospects] = (),
+        prices: Tensor | None = None,
     ) -> None:
         self._sampled = None if reference is None else torch.arange(len(reference)) + len(candidates)
         candidates = candidates if reference is None else torch.cat([candidates, reference])
@@ -90,6 +93,9 @@ class Prospects:
         self._columns = candidates.new_zeros(len(candidates), self.sources + 1, 0)
         self._kept: dict[tuple[int, ...], list[Tensor]] = {}
         self._measured_means = tuple(measured_means)
+        self.prices = prices
+        if prices is not None and reference is not None:
+            self.prices = torch.cat([prices, prices.mean(dim=0).expand(len(reference), -1)])
 
     @property
     def moved(self) -> Tensor:

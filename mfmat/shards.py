@@ -68,12 +68,12 @@ class Question:
         if pool is None:
             m = len(self.schema.sources)
             return Scored(rows, np.zeros(0, dtype=np.int64), np.zeros((0, m)), (-math.inf, math.inf), problems)
-        prospects = Prospects(model, pool.X, self.measured_means, self.seed, self.reference)
+        # A set-up changes nothing in the order of a source's pairs of one price.
+        price = self.purse.price(pool.costs)
+        prospects = Prospects(model, pool.X, self.measured_means, self.seed, self.reference, prices=price)
         means = float(prospects.mean.max()), float(prospects.mean.min())
         for row in self.asked:
             prospects.believe(row)
-        # A set-up changes nothing in the order of a source's pairs of one price.
-        price = self.purse.price(pool.costs)
         score = per_cost(self.acquisition.log_utility(prospects)[: len(pool.X)], price)
         score = torch.where(self.purse.affords(pool.costs), free_first(score, price == 0), -math.inf)
         return Scored(rows, pool.keys.numpy(), score.numpy(), means, problems)

@@ -159,6 +159,7 @@ def suggest(
         reference,
         known=_known(several, seen) if acquisition.remembers else None,
         others=[Prospects(each.model, known.X, each.card["means"], seed) for each in several[1:]],
+        prices=purse.price(known.costs),
     )
     for row in asked:
         prospects.believe(row)

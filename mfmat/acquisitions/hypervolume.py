@@ -14,7 +14,8 @@ from botorch.utils.safe_math import logdiffexp
 from torch import Tensor
 
 from mfmat.acquisitions.acquisition import Acquisition
-from mfmat.acquisitions.improvement import BLOCK, imagine, imagine_outcomes, log_improvement
+from mfmat.acquisitions.improvement import imagine, imagine_outcomes
+from mfmat.acquisitions.rise import BLOCK, log_improvement
 from mfmat.errors import SchemaError, UnknownNameError, nearest
 from mfmat.prospects import Known, Prospects, moments_at
 

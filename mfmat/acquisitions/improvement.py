@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from botorch.models.model import Model
-from botorch.posteriors import GPyTorchPosterior
 from botorch.utils.sampling import draw_sobol_normal_samples
 from torch import Tensor
 
 from mfmat.acquisitions.acquisition import Acquisition
+from mfmat.acquisitions.follow_up import log_follow_up
+from mfmat.acquisitions.rise import log_rise
 from mfmat.data import at_fidelity
 from mfmat.errors import SchemaError
-from mfmat.posteriors import normal
 from mfmat.prospects import Prospects
 
 DRAWS = 64
 """Outcomes of asked pairs that are imagined."""
-BLOCK = 2**17
-"""Improvements computed at a time, near the processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +30,10 @@ class Improvement(Acquisition, kind="improvement"):
     et al. 2013, doi:10.1007/s00158-013-0919-4). For a noise-free measurement of the target it is
     expected improvement (Jones et al. 1998, doi:10.1023/A:1008306431147); for a cheap source it is as large as that
     source is informative. Computed by BoTorch's LogEI (Ament et al. 2023, arXiv:2310.20708).
+
+    Where prices are known (in `suggest`), whoever measures a cheap source may go on to the target where it came out
+    well, and $u(x, s) = c_s \lambda_s(x)$, the price of s times the improvement per unit of cost that both are expected
+    to bring (`mfmat.acquisitions.follow_up`); of a source that costs nothing u stays as above.
 
     Where pairs are asked and not yet told, u is an average over 64 imagined outcomes of them all: in each, $\mu_T(x)$
     is what it would then be, and the means at the asked materials are to be beaten, too. So a
@@ -72,7 +72,28 @@ class Improvement(Acquisition, kind="improvement"):
         means, at_asked = imagine(prospects, prospects.asked, normals)
         measured = torch.full_like(means[:1], prospects.best(self.maximize, self.share))
         best = (sign * torch.cat([measured, at_asked])).max(dim=0).values
-        return log_rise(sign * means, prospects.moved, best)
+        rise = log_rise(sign * means, prospects.moved, best)
+        if prospects.prices is None or prospects.sources == 1:
+            return rise
+        cheap, target = rise[:, :-1], rise[:, -1:]
+        # No plan brings more than all that it may measure.
+        followed = torch.minimum(cheap + self._followed(prospects, best.mean()), torch.maximum(cheap, target))
+        return torch.cat([followed, target], dim=1)
+
+    def _followed(self, prospects: Prospects, best: Tensor) -> Tensor:
+        """What a follow-up at the target multiplies the rise of cheap pairs by, in logarithms (n x (m - 1))."""
+        above = (1.0 if self.maximize else -1.0) * prospects.mean - best
+        moved = prospects.moved
+        alone = log_rise(above[:, None], moved, torch.zeros_like(best)[None])
+        gains = torch.zeros_like(alone[:, :-1])
+        assert prospects.prices is not None
+        for fidelity in range(prospects.sources - 1):
+            prices = prospects.prices[:, [fidelity, -1]]
+            able = (alone[:, fidelity] > -math.inf) & (prices[:, 0] > 0)
+            if bool(able.any()):
+                both = moved[able][:, [fidelity, -1]]
+                gains[able, fidelity] = log_follow_up(above[able], both, prices[able]) - alone[able, fidelity]
+        return gains
 
     def meaning(self, utility: float, prospects: Prospects, unit: str) -> str:
         """See `Acquisition.meaning`."""
@@ -93,40 +114,3 @@ def imagine_outcomes(asked: int, values: int = 1, *, seed: int) -> Tensor:
 def imagine(prospects: Prospects, rows: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
     """The target's means at the candidates (n x s) and at the materials of k rows (k x s), had these come out."""
     return prospects.imagine(at_fidelity(rows, prospects.sources - 1), normals)
-
-
-def log_rise(means: Tensor, moved: Tensor, best: Tensor) -> Tensor:
-    """Logarithm of the mean rise above the best in s draws, by the variance that each pair moves a mean by (n x m).
-
-    Args:
-        means: of the candidates (n x s).
-        moved: variances (n x m).
-        best: what is to be exceeded (s).
-    """
-    # BoTorch takes variances for at least 1e-12, whatever the unit.
-    unit = moved.max().sqrt().clamp_min(1e-150)
-    risen, size = [], max(1, BLOCK // (moved.shape[1] * len(best)))
-    for above, variance in zip(((means - best) / unit).split(size), (moved / unit.square()).split(size), strict=True):
-        risen.append(log_improvement(above[:, None], variance[..., None]).logsumexp(dim=-1))
-    # What moves no mean tells nothing.
-    return torch.where(moved > 1e-9 * moved.max(), torch.cat(risen) + (unit / len(best)).log(), -math.inf)
-
-
-def log_improvement(above: Tensor, variance: Tensor) -> Tensor:
-    """Logarithm of the expected improvement, by means above the best and variances, as they broadcast."""
-    # Half a second that only those who ask for suggestions should wait for.
-    from botorch.acquisition import LogExpectedImprovement
-
-    both = torch.stack(torch.broadcast_tensors(above, variance), dim=-1)
-    with torch.no_grad():
-        value: Tensor = LogExpectedImprovement(_Given(), best_f=0.0)(both.reshape(-1, 1, 2))
-    return value.reshape(both.shape[:-1])
-
-
-class _Given(Model):
-    """A model whose rows are means and variances: BoTorch's formulas on moments at hand."""
-
-    num_outputs = 1
-
-    def posterior(self, X: Tensor, *args: Any, **kwargs: Any) -> GPyTorchPosterior:
-        return normal(X[..., 0], X[..., 1:])

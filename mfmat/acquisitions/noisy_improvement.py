@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mfmat.acquisitions.acquisition import Acquisition
-from mfmat.acquisitions.improvement import imagine, imagine_outcomes, log_rise
+from mfmat.acquisitions.improvement import imagine, imagine_outcomes
+from mfmat.acquisitions.rise import log_rise
 from mfmat.errors import SchemaError
 from mfmat.prospects import Prospects, moments_at
 

@@ -88,7 +88,7 @@ def worth(told: Chronicle) -> Table | None:
     if isinstance(found, str):
         return None
     names = [str(name) for name in found.index]
-    gains = found[["gain", "gain_lower", "gain_upper"]].astype(float)
+    gains, worths = found[["gain", "gain_lower", "gain_upper"]].astype(float), [worth_of(told, name) for name in names]
     bars = [
         Cell("–")
         if gains.loc[n].isna().any()
@@ -101,7 +101,9 @@ def worth(told: Chronicle) -> Table | None:
         "error it takes away": [Cell("–") if math.isnan(g) else Cell(_percent(g), g) for g in gains["gain"]],
         "90% interval": bars,
         "correlation": numbers(found["correlation"].astype(float).tolist(), 2),
-        "worth up to": numbers([worth_of(told, name) for name in names]),
+        "worth up to": [
+            Cell("any price") if math.isinf(most) else shown for most, shown in zip(worths, numbers(worths), strict=True)
+        ],
         "price": _prices(pd.Series([price_of(told, name) for name in names])),
         "where": texts([w or "–" for w in found["where"].fillna("")]),
     }

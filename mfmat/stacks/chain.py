@@ -126,8 +126,8 @@ class DifferenceModel(StackModel):
             w = w * (1 - t * handed[i].measured)
             covariance = covariance + _outer(w) * covariances[i]
             if level.link is not None and level.parent is not None:
-                z, basis = handed[level.parent].mean(level.link.trust), locate(level.place, X)
-                for error in level.link.errors(z, basis):
+                below, basis = handed[level.parent], locate(level.place, X)
+                for error in level.link.errors(below.predicted, below.surprise, basis):
                     covariance = covariance + _outer(w * error)
                 weight[level.parent] = weight[level.parent] + w * level.link.slopes(basis)
                 trust[level.parent] = torch.where(weight[i] != 0, level.link.trust, trust[level.parent])

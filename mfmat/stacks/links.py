@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,22 +33,30 @@ class Link:
         trust: t in [0, 1], the part of c - p (what no feature tells) that carries over; the rest is
             measurement noise of the cheap source.
         variance: of the slope.
-        centre: $\bar z$, the mean of z where the slope was learned; there it adds no variance.
+        means: of p and of c - p where the slope was learned; there it adds no variance.
         turns: b, the change of the slope along each component of $\phi$; empty where it is the same everywhere.
-        doubt: rows of the lower Cholesky factor of the covariance of slope and turns; empty where there are no turns.
+        doubt: rows of a factor of the covariance of $\rho$, $\rho t$ and b; empty where all are known.
     """
 
     slope: float
     trust: float
     variance: float
-    centre: float
+    means: tuple[float, float] = (0.0, 0.0)
     turns: tuple[float, ...] = ()
     doubt: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Link:
         """The link that had these fields, of which JSON makes lists."""
-        return cls(**{**facts, "turns": tuple(facts["turns"]), "doubt": tuple(map(tuple, facts["doubt"]))})
+        if "centre" in facts:
+            return cls.of(_told_of_one_doubt(facts))
+        lists = {"means": tuple(facts["means"]), "turns": tuple(facts["turns"])}
+        return cls(**{**facts, **lists, "doubt": tuple(map(tuple, facts["doubt"]))})
+
+    @property
+    def centre(self) -> float:
+        r"""$\bar z$, the mean of z where the slope was learned."""
+        return self.means[0] + self.trust * self.means[1]
 
     def slopes(self, basis: Tensor | None) -> Tensor | float:
         """The slope at rows of this basis (... x (1 + J), a one first; None without turns)."""
@@ -60,13 +68,23 @@ class Link:
         """What of the source is that of the source below, whose values are z."""
         return self.slope * z + (self.slopes(basis) - self.slope) * (z - self.centre)
 
-    def errors(self, z: Tensor, basis: Tensor | None) -> list[Tensor]:
-        """One standard deviation of `follow` along each independent error of the slope."""
-        departure = z - self.centre
-        if basis is None:
-            return [departure * self.variance**0.5]
-        factor = basis.new_tensor(self.doubt)
-        return list((departure.unsqueeze(-1) * (basis @ factor)).movedim(-1, 0))
+    def errors(self, predicted: Tensor, surprise: Tensor, basis: Tensor | None) -> list[Tensor]:
+        """One standard deviation of `follow` along each independent error, by p and c - p (0 where not measured)."""
+        if not self.doubt:
+            return []
+        columns = [predicted - self.means[0], surprise - self.means[1]]
+        if basis is not None:
+            z = columns[0] + self.trust * columns[1]
+            columns += [z * component for component in basis[..., 1:].movedim(-1, 0)]
+        return list((torch.stack(columns, dim=-1) @ predicted.new_tensor(self.doubt)).movedim(-1, 0))
+
+
+def _told_of_one_doubt(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a link as they were when what p says and what c - p says were doubted as one."""
+    known = dict(facts)
+    slope, *turns = known["doubt"] or [[known["variance"] ** 0.5]]
+    carried = [known["trust"] * each for each in slope]
+    return known | {"means": (known.pop("centre"), 0.0), "doubt": [slope, carried, *turns]}
 
 
 @torch.no_grad()
@@ -74,9 +92,10 @@ def regress(H: Tensor, inverse: Tensor, scales: tuple[float, float], predicted: 
     r"""The posterior mean of the link, by generalised least squares.
 
     With H the columns of `design` and $K$ the covariance of the residuals,
-    $\beta = (H^T K^{-1} H + P)^{-1} (H^T K^{-1} y + P \beta_0)$; $\rho = \beta_1$, $t = \beta_2 / \rho$ within
-    [0, 1] and $b = \beta_{3:}$. The prior is $\rho, \rho t \sim N(1, 1)$ and $b \sim N(0, 0.5^2)$ in units of both
-    sources' spreads (Le Gratiet & Garnier 2014, doi:10.1615/Int.J.UncertaintyQuantification.2014006914, section 3).
+    $\beta = (H^T K^{-1} H + P)^{-1} (H^T K^{-1} y + P \beta_0)$; $\rho = \beta_1$, $t = \beta_2 / \rho$ and
+    $b = \beta_{3:}$; where that t is not in [0, 1], the most probable $\beta$ with t = 0 or t = 1. The prior is
+    $\rho, \rho t \sim N(1, 1)$ and $b \sim N(0, 0.5^2)$ in units of both sources' spreads (Le Gratiet & Garnier 2014,
+    doi:10.1615/Int.J.UncertaintyQuantification.2014006914, section 3).
 
     Args:
         H: n x (3 + J).
@@ -90,19 +109,37 @@ def regress(H: Tensor, inverse: Tensor, scales: tuple[float, float], predicted: 
     slopes = [(PRIOR_SPREAD * ratio) ** -2] * 2 + [(PRIOR_TURN * ratio) ** -2] * turns
     precision = torch.tensor([1e-12 / scales[1] ** 2, *slopes]).to(H)
     believed = torch.tensor([0.0, PRIOR_SLOPE * ratio, PRIOR_SLOPE * ratio, *[0.0] * turns]).to(H)
-    covariance = torch.linalg.inv(H.mT @ inverse[:, :-1] + torch.diag(precision))
-    beta = covariance @ (H.mT @ inverse[:, -1] + precision * believed)
+    P, towards = H.mT @ inverse[:, :-1] + torch.diag(precision), H.mT @ inverse[:, -1] + precision * believed
+    trust, beta, doubt = _find(P, towards, bool((surprise != 0).any()))
+    means = (float(predicted.mean()), float(surprise.mean())) if len(predicted) else (0.0, 0.0)
+    variance, rows = float(doubt[0].square().sum()), tuple(map(tuple, doubt.tolist()))
+    return Link(float(beta[1]), trust, variance, means, tuple(beta[3:].tolist()), rows)
+
+
+def _find(P: Tensor, towards: Tensor, told: bool) -> tuple[float, Tensor, Tensor]:
+    """The trust, and what `_solve` says of it; 0 where no cheap value was measured beside one of this source."""
+    beta, doubt = _solve(P, towards)
     slope, carried = float(beta[1]), float(beta[2])
-    # Where no cheap value was measured beside a target value, what it would carry over is part of the noise.
-    told = bool((surprise != 0).any()) and abs(slope) > 1e-6 * ratio
-    trust = min(max(carried / slope, 0.0), MOST_TRUST) if told else 0.0
-    z = predicted + trust * surprise
-    link = Link(slope, trust, float(covariance[1, 1]), float(z.mean()) if len(z) else 0.0)
-    if not turns:
-        return link
-    kept = [1, *range(3, 3 + turns)]
-    factor = torch.linalg.cholesky(covariance[kept][:, kept])
-    return replace(link, turns=tuple(beta[3:].tolist()), doubt=tuple(map(tuple, factor.tolist())))
+    if told and slope and 0 <= carried / slope <= MOST_TRUST:
+        return carried / slope, beta, doubt
+    # Where none was, what it would carry over is part of the noise.
+    ends = {end: _solve(P, towards, end) for end in ((0.0, MOST_TRUST) if told else (0.0,))}
+    trust = max(ends, key=lambda end: float(towards @ ends[end][0]))
+    return trust, *ends[trust]
+
+
+def _solve(P: Tensor, towards: Tensor, trust: float | None = None) -> tuple[Tensor, Tensor]:
+    """Coefficients that keep to a trust (None: any), by their precision and its product with their mean.
+
+    And a factor of the covariance of all but the first.
+    """
+    ways = torch.eye(len(P)).to(P)
+    if trust is not None:
+        ways[2, 1] = trust
+        ways = ways[:, [i for i in range(len(P)) if i != 2]]
+    covariance = torch.linalg.inv(ways.mT @ P @ ways)
+    factor = ways[1:, 1:] @ torch.linalg.cholesky(covariance[1:, 1:])
+    return ways @ covariance @ ways.mT @ towards, factor
 
 
 def design(predicted: Tensor, surprise: Tensor, trust: float = 0.0, basis: Tensor | None = None) -> Tensor:

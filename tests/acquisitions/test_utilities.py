@@ -21,6 +21,7 @@ from mfmat.acquisitions import (
     UpperConfidence,
     VarianceReduction,
 )
+from mfmat.acquisitions.follow_up import log_follow_up
 from mfmat.learner import FittedModel
 from mfmat.prospects import Known, Prospects
 
@@ -194,3 +195,31 @@ def test_what_is_believed_lowers_what_is_left_to_learn(acquisition: Acquisition)
     assert float(acquisition.log_utility(prospects)[best, 1]) < float(before)
     assert acquisition.meaning(0.1, prospects, "eV")
     assert Acquisition.of(acquisition.config()) == acquisition
+
+
+def test_improvement_follows_up_where_prices_are_known(prospects: Prospects) -> None:
+    plain, prices = prospects, torch.tensor([[1.0, 8.0]]).double().expand(N, -1)
+    priced = Prospects(plain.model, plain.candidates, [-0.7, 0.6], prices=prices)
+    for maximize, best in ((True, 0.6), (False, -0.7)):
+        sign = 1 if maximize else -1
+        found = Improvement(maximize=maximize).log_utility(priced)
+        torch.testing.assert_close(found[:, 1], Improvement(maximize=maximize).log_utility(plain)[:, 1])
+        above = sign * (plain.mean - best)
+        expected = log_follow_up(above, plain.moved, prices)
+        torch.testing.assert_close(found[:, 0], expected)
+    free = Prospects(plain.model, plain.candidates, [-0.7, 0.6], prices=torch.zeros(N, M).double())
+    torch.testing.assert_close(Improvement().log_utility(free), Improvement().log_utility(plain))
+
+
+def test_with_pairs_under_way_no_follow_up_is_worth_more_than_what_it_measures(prospects: Prospects) -> None:
+    prices = torch.tensor([[1.0, 8.0]]).double().expand(N, -1)
+    plain = Prospects(prospects.model, prospects.candidates, [-0.7, 0.6])
+    priced = Prospects(prospects.model, prospects.candidates, [-0.7, 0.6], prices=prices)
+    for row in torch.tensor([[2.0, 0.0], [4.0, 1.0]]).double():
+        plain.believe(row)
+        priced.believe(row)
+    alone, found = Improvement().log_utility(plain), Improvement().log_utility(priced)
+    torch.testing.assert_close(found[:, 1], alone[:, 1])
+    assert bool((found[:, 0] <= torch.maximum(alone[:, 0], alone[:, 1])).all())
+    assert bool(torch.isfinite(found).all())
+    assert not torch.allclose(found[:, 0], alone[:, 0])

@@ -78,7 +78,7 @@ def test_the_best_of_a_short_list_are_those_of_the_pool_by_brute_force(
     # Every candidate that is among the five best in one source is kept, and no other.
     read = Pool.read(surrogate.schema, pool)
     acquisition = mf.suggestion._acquisition(goal, [surrogate])
-    prospects = Prospects(surrogate.model, read.X, surrogate.card["means"])
+    prospects = Prospects(surrogate.model, read.X, surrogate.card["means"], prices=read.costs[..., 0])
     scores = acquisition.log_utility(prospects) - read.costs[..., 0].log()
     best = set(scores.topk(5, dim=0).indices.flatten().tolist())
     assert set(kept[0].positions.tolist()) == best == set(kept[0].table.index)

@@ -46,7 +46,7 @@ def chain(data: Data) -> DifferenceModel:
     for i in range(len(data.sources)):
         rows = data.at(i)
         keys, order = material_keys(rows.X, None).sort()
-        link = Link(SLOPES[i - 1], MOST_TRUST, 0.0, 0.0) if i else None
+        link = Link(SLOPES[i - 1], MOST_TRUST, 0.0) if i else None
         residual = rows
         if i:
             below = levels[-1].measured(material_keys(rows.X, None))[1]
@@ -340,9 +340,61 @@ def test_the_regression_with_turns_is_the_closed_form() -> None:
     assert link.slope == pytest.approx(float(beta[1]))
     assert link.trust == pytest.approx(float(beta[2] / beta[1]))
     assert link.turns == pytest.approx(beta[3:].tolist())
-    factor, covariance = torch.tensor(link.doubt), torch.linalg.inv(left)[[1, 3, 4]][:, [1, 3, 4]]
+    factor, covariance = torch.tensor(link.doubt), torch.linalg.inv(left)[1:, 1:]
     torch.testing.assert_close(factor.double() @ factor.double().T, covariance, rtol=1e-5, atol=1e-9)
     assert link.turns == pytest.approx([1.0, -0.5], abs=0.2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_link_is_the_most_probable_one_whose_trust_is_between_0_and_1(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # What features tell hardly varies, so that its coefficient is uncertain; that of what was measured is not.
+    p, s = torch.from_numpy(rng.normal(size=(2, 12)) * [[0.3], [2.0]])
+    y = [1.0, -0.4, 0.0, 2.0][seed % 4] * s + 0.5 * torch.from_numpy(rng.normal(size=12))
+    H = design(p, s)
+    link = regress(H, torch.cat([H, y[:, None]], dim=1) / 0.5**2, (1.0, 1.0), p, s)
+
+    def against(trust: float) -> tuple[float, float]:
+        """Half the squared errors at this trust with the best slope, and that slope: y by 1 and p + t (c - p)."""
+        columns = torch.stack([torch.ones(12).double(), H[:, 1] + trust * s], dim=1)
+        P = columns.T @ columns / 0.25 + torch.diag(torch.tensor([1e-12, 1 + trust**2])).double()
+        mean = torch.linalg.solve(P, columns.T @ y / 0.25 + torch.tensor([0.0, 1 + trust]).double())
+        left = (y - columns @ mean).square().sum() / 0.25 + (mean[1] - 1) ** 2 + (trust * mean[1] - 1) ** 2
+        return float(left) / 2, float(mean[1])
+
+    best, slope = min(against(trust) for trust in np.linspace(0, 1, 2001))
+    assert against(link.trust)[0] == pytest.approx(best, rel=1e-5)
+    assert link.slope == pytest.approx(slope, abs=1e-2)
+    beyond = torch.linalg.solve(H.T @ H / 0.25 + torch.diag(torch.tensor([1e-12, 1, 1])).double(), H.T @ y / 0.25)
+    assert seed % 4 or not 0 < float(beyond[2] / beyond[1]) < 1
+
+
+def test_what_was_measured_is_doubted_apart_from_what_features_say() -> None:
+    rng = np.random.default_rng(0)
+    p, s = torch.from_numpy(rng.normal(size=(2, 30)) * [[0.1], [2.0]])
+    H = design(p, s)
+    y = p + 0.9 * s + 0.3 * torch.from_numpy(rng.normal(size=30))
+    link = regress(H, torch.cat([H, y[:, None]], dim=1) / 0.3**2, (1.0, 1.0), p, s)
+    covariance = torch.linalg.inv(H.T @ H / 0.09 + torch.diag(torch.tensor([1e-12, 1, 1])).double())[1:, 1:]
+    rows = torch.tensor([[0.3, 0.0], [0.3, 4.0], [-0.2, -3.0]]).double()
+    doubt = sum(error.square() for error in link.errors(rows[:, 0], rows[:, 1], None))
+    about = rows - torch.stack([p.mean(), s.mean()])
+    inside = 0 < link.trust < MOST_TRUST
+    assert inside
+    assert torch.allclose(doubt, (about @ covariance * about).sum(-1), rtol=1e-6)
+
+
+def test_a_link_that_was_saved_with_one_doubt_says_what_it_said() -> None:
+    facts = {"slope": 0.8, "trust": 0.6, "variance": 0.04, "centre": 1.5, "turns": [], "doubt": []}
+    p, s = torch.tensor([[0.5, 2.0], [0.0, 1.0]]).double()
+    link, z = Link.of(facts), torch.tensor([0.5, 2.6]).double()
+    torch.testing.assert_close(link.errors(p, s, None), [0.2 * (z - 1.5)])
+    torch.testing.assert_close(link.follow(z, None), 0.8 * z)
+    turned = Link.of(facts | {"turns": [0.3], "doubt": [[0.2, 0.0], [0.1, 0.4]]})
+    basis = torch.tensor([[1.0, 0.5], [1.0, -1.0]]).double()
+    expected = [(z - 1.5) * (0.2 + 0.1 * basis[:, 1]), (z - 1.5) * 0.4 * basis[:, 1]]
+    torch.testing.assert_close(turned.errors(p, s, basis), expected)
+    torch.testing.assert_close(turned.follow(z, basis), 0.8 * z + 0.3 * basis[:, 1] * (z - 1.5))
 
 
 def test_a_correction_that_sees_the_cheap_value_bends_it() -> None:
