@@ -102,7 +102,8 @@ def worth(told: Chronicle) -> Table | None:
         "90% interval": bars,
         "correlation": numbers(found["correlation"].astype(float).tolist(), 2),
         "worth up to": [
-            Cell("any price") if math.isinf(most) else shown for most, shown in zip(worths, numbers(worths), strict=True)
+            Cell("any price") if math.isinf(most) else shown
+            for most, shown in zip(worths, numbers(worths), strict=True)
         ],
         "price": _prices(pd.Series([price_of(told, name) for name in names])),
         "where": texts([w or "–" for w in found["where"].fillna("")]),
