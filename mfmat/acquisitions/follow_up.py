@@ -12,8 +12,8 @@ from mfmat.acquisitions.rise import BLOCK, log_improvement
 GRID = torch.linspace(-4.0, 8.0, 33, dtype=torch.double)
 """Outcomes of the cheap measurement, standardised: of what is to beat the best, those far above their mean count."""
 WEIGHTS = -0.5 * GRID.square() + math.log(float(GRID[1] - GRID[0]) / math.sqrt(2 * math.pi))
-BEYOND = WEIGHTS.flip(0).logcumsumexp(0).exp()
-"""Probability of an outcome at least as high, the highest first."""
+BEYOND = torch.cat([torch.zeros(1).double(), WEIGHTS.flip(0).logcumsumexp(0).exp()])
+"""Probability of an outcome above the grid, then of one at least as high as each of the grid, the highest first."""
 
 
 def log_follow_up(above: Tensor, moved: Tensor, prices: Tensor) -> Tensor:
@@ -41,6 +41,9 @@ def log_follow_up(above: Tensor, moved: Tensor, prices: Tensor) -> Tensor:
     rates, size = [], max(1, BLOCK // len(GRID))
     for mean, spread, rest, price in zip(*(x.split(size) for x in (above / unit, step, left, prices)), strict=True):
         rises = log_improvement(mean[:, None] + spread[:, None] * GRID, rest[:, None]) + WEIGHTS
-        rise = rises.flip(-1).logcumsumexp(-1)
+        whole = log_improvement(mean, spread.square() + rest)
+        # Of a candidate that is all but hopeless, what hope there is lies above the grid.
+        above_grid = whole + (-(rises.logsumexp(-1) - whole).clamp_max(0).expm1()).log()
+        rise = torch.cat([above_grid[:, None], rises.flip(-1)], dim=-1).logcumsumexp(-1)
         rates.append((rise - (price[:, :1] + price[:, 1:] * BEYOND).log()).max(dim=-1).values)
     return torch.cat(rates) + unit.log() + prices[:, 0].log()

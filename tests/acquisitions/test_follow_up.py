@@ -56,6 +56,15 @@ def test_it_grows_with_what_is_told_and_falls_with_the_price_of_the_target(above
     assert np.all(np.diff(dear) < 0)
 
 
+@pytest.mark.parametrize("above", [-15.0, -20.0, -30.0])
+def test_what_is_all_but_hopeless_is_ordered_by_its_price_and_not_by_rounding(above: float) -> None:
+    """So far off, hardly any outcome brings the target in, so that the price is that of the cheap source."""
+    moved = torch.tensor([[1.0, 1.0], [1.0, 0.2]]).double()
+    found = log_follow_up(torch.tensor([above] * 2).double(), moved, torch.tensor([[1.0, 10.0]] * 2).double())
+    whole = norm.logpdf(above) - 2 * math.log(-above) + math.log1p(-3 / above**2)
+    assert found.tolist() == pytest.approx([whole] * 2, abs=1e-3)
+
+
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
 def test_it_goes_with_the_unit_of_the_values_and_not_with_that_of_the_prices(unit: float) -> None:
     assert worth(-unit, unit, 0.7, (2.0, 20.0)) == pytest.approx(unit * worth(-1.0, 1.0, 0.7, (2.0, 20.0)))
