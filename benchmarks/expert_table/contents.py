@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from expert_table import fusions, peers
+from expert_table import fusions, modnet, peers
 from mfmat import experts
 from mfmat.features import Composition
 from mfmat.features.featurizer import Featurizer
@@ -67,6 +67,7 @@ PEERS = {
     "RandomForest": peers.RandomForest(),
     "SklearnGP": peers.SklearnGP(),
     "SingleTaskGP": peers.BotorchGP(),
+    "ModnetStyle": modnet.ModnetStyle(),
 }
 """Who else is asked, with the same columns and folds."""
 

@@ -11,8 +11,13 @@ from typing import Any
 from pages.measured import Place, cells, line_of, made_by, pair, result
 from pages.tables import shown, table
 
-KINDS = {"Forest": ("RandomForest",), "GP": ("SingleTaskGP", "SklearnGP"), "Ensemble": ("RandomForest",)}
-"""Our experts and the peers of their kind; of an ensemble of networks the one that takes many rows."""
+KINDS = {
+    "Forest": ("RandomForest",),
+    "GP": ("SingleTaskGP", "SklearnGP"),
+    "Ensemble": ("RandomForest", "ModnetStyle"),
+    "Mixture": ("ModnetStyle",),
+}
+"""Our experts and the peers of their kind; of an ensemble of networks also the one that takes many rows."""
 SECONDS = ("fit s", "seconds an ask")
 """Scores that are counted apart."""
 LIBRARIES = {
@@ -20,6 +25,7 @@ LIBRARIES = {
     "SklearnGP": "scikit-learn",
     "RandomForestClassifier": "scikit-learn",
     "SingleTaskGP": "BoTorch",
+    "ModnetStyle": "MODNet's way",
     "BotorchMultiTask": "BoTorch",
     "BotorchMultiFidelity": "BoTorch",
     "SMT MFK": "SMT",
