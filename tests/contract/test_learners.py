@@ -72,7 +72,7 @@ CASES = {
     "Conformal cross": mf.Conformal(mf.Difference([mf.GP()]), folds=4),
     "Conformal split": mf.Conformal(mf.TargetOnly(mf.GP()), form="split", folds=2),
     "Conformal refit": mf.Conformal(mf.TargetOnly(mf.GP()), form="refit", folds=4),
-    "Auto": mf.Auto(folds=3),
+    "Auto": mf.Auto(),
 }
 POOLED = {name for name in CASES if name.startswith("GP")} | {
     "SparseGP",

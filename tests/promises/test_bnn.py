@@ -74,7 +74,7 @@ def calibration_rank(seed: int, kept: int) -> list[int]:
 @pytest.mark.promise
 def test_nuts_passes_simulation_based_calibration() -> None:
     # Talts et al. 2018, arXiv:1804.06788: if the draws are from the posterior, the ranks are uniform.
-    kept, bins, simulations = 15, 4, 16
+    kept, bins, simulations = 15, 4, 24
     ranks = np.array([calibration_rank(seed, kept) for seed in range(simulations)])
     counts = np.stack([np.bincount(column * bins // (kept + 1), minlength=bins) for column in ranks.T])
     expected = simulations / bins

@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 import mfmat as mf
 
-DRAWS = 120
+DRAWS = 200
 ROWS, COLUMNS = 200, 4
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 NAMES = [f"x{i}" for i in range(COLUMNS)]

@@ -112,7 +112,7 @@ def test_even_noise_stays_even() -> None:
 @pytest.mark.promise
 def test_sampled_hyperparameters_are_calibrated_by_simulation() -> None:
     # Talts et al. 2018, arXiv:1804.06788: ranks of the truth among posterior draws are uniform.
-    simulations, kept = 24, 15
+    simulations, kept = 40, 15
     recipe = mf.GP(kernel="rbf", inference="nuts", draws=kept, warmup=100)
     ranks = []
     for seed in range(simulations):

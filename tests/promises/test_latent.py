@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 import mfmat as mf
 
-DRAWS = 120
+DRAWS = 200
 CHEAP, TRUSTED = 80, 40
 SCHEMA = mf.Schema(mf.Columns("x"), value="y", source="s", costs={"cheap": 1, "trusted": 10})
 

@@ -19,8 +19,6 @@ from mfmat.posteriors import interval
 
 pytestmark = pytest.mark.promise
 SEEDS = 20
-SLOW = 12
-"""Draws where one of them takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def score(recipe: mf.Learner, rows: pd.DataFrame, new: pd.DataFrame, names: mf.S
 @pytest.mark.parametrize("gate", [mf.ConstantGate(), mf.LocalGate()], ids=["constant", "local"])
 def test_a_planted_expert_among_eighteen_is_found_every_time(gate: mf.ConstantGate | mf.LocalGate) -> None:
     names, found, sure = schema(18), [], []
-    for seed in range(SLOW):
+    for seed in range(SEEDS):
         rng = np.random.default_rng(seed)
         x, right = rng.normal(size=(40, 18)), int(rng.integers(18))
         data = names.data(table(x, x[:, right] + 0.5 * rng.normal(size=40)))
@@ -84,7 +82,7 @@ def test_a_planted_expert_among_eighteen_is_found_every_time(gate: mf.ConstantGa
             )
         found.append(int(weights.argmax()) == right)
         sure.append([float(weights[right]), float(std[right])])
-    assert sum(found) == SLOW
+    assert sum(found) == SEEDS
     assert np.min(sure, axis=0)[0] > 0.75
     # All 40 rows are the planted expert's: what its weight lacks to 1 is about as much as it says.
     assert bool((1 - np.array(sure)[:, 0] < 3 * np.array(sure)[:, 1]).all())
@@ -141,14 +139,14 @@ def fuse(bad: str, n: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 @pytest.mark.parametrize("n", [15, 40])
 def test_a_bad_source_does_not_hurt_and_a_good_one_helps(bad: str, n: int) -> None:
     alone, mixed = [], []
-    for seed in range(SLOW):
+    for seed in range(SEEDS):
         rows, new = fuse(bad, n, seed)
         target = mf.TargetOnly(mf.GP())
         alone.append(score(target, rows, new, FUSED))
         mixed.append(score(mf.Mixture([mf.Difference([mf.GP()]), target]), rows, new, FUSED))
     worse = np.array(mixed) - alone
     # No worse than the target alone by more than the paired error bar and 1% of the score.
-    assert worse.mean() < 2 * worse.std() / math.sqrt(SLOW) + 0.01 * np.mean(alone)
+    assert worse.mean() < 2 * worse.std() / math.sqrt(SEEDS) + 0.01 * np.mean(alone)
     if bad in ("inverted", "shifted"):
         assert np.mean(mixed) < 0.7 * np.mean(alone)
 
