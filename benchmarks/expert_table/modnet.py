@@ -15,7 +15,7 @@ from sklearn.feature_selection import mutual_info_regression
 from sklearn.preprocessing import MinMaxScaler
 from torch import Tensor, nn
 
-from expert_table.peers import Array, Fitted, Settings, calibrated
+from expert_table.peers import Array, Fitted, Settings, calibrated_out_of_bag
 from mfmat.data import Data
 
 MANY = 1000
@@ -47,11 +47,8 @@ class ModnetStyle(Settings):
             for share, widths in product(self.shares, self.widths)
         ]
         nets = min(tried, key=lambda each: np.abs(each(X) - y)[out].mean())
-        count, said = out.sum(0), nets(X) * out
-        known = count > 1
-        mean = said.sum(0)[known] / count[known]
-        spread = (said**2).sum(0)[known] / count[known] - mean**2
-        noise, factor = calibrated((y[known] - mean) ** 2, spread.clip(0))
+        said = nets(X) * out
+        noise, factor = calibrated_out_of_bag(y, np.stack([out.sum(0), said.sum(0), (said**2).sum(0)]))
 
         def say(X: Array) -> tuple[Array, Array]:
             every = nets(X)

@@ -93,9 +93,7 @@ class RandomForest(Settings):
             out[drawn] = False
             said = tree.predict(X[out])
             sums[:, out] += np.stack([np.ones(len(said)), said, said**2])
-        told = sums[0] > 1
-        mean = sums[1, told] / sums[0, told]
-        noise, factor = calibrated((y[told] - mean) ** 2, np.maximum(sums[2, told] / sums[0, told] - mean**2, 0))
+        noise, factor = calibrated_out_of_bag(y, sums)
         forest.set_params(n_jobs=1)
 
         def say(X: Array) -> tuple[Array, Array]:
@@ -103,6 +101,13 @@ class RandomForest(Settings):
             return every.mean(0), np.sqrt(noise + factor * every.var(0))
 
         return Fitted(say)
+
+
+def calibrated_out_of_bag(y: Array, sums: Array) -> tuple[float, float]:
+    """a and b from number, sum and sum of squares of what members say of rows that they have not seen (3 x n)."""
+    told = sums[0] > 1
+    mean = sums[1, told] / sums[0, told]
+    return calibrated((y[told] - mean) ** 2, np.maximum(sums[2, told] / sums[0, told] - mean**2, 0))
 
 
 def calibrated(errors: Array, variances: Array) -> tuple[float, float]:

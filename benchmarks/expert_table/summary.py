@@ -23,8 +23,9 @@ SAYS = (
     "fit include the first prediction and leave encoding out; rows per second give median, mean, deviation and "
     "interval, from features or, encoded, from formulas; peak memory is that of the whole process. Threads: {threads}; "
     "at most {limits} s a cell. Peers take the same columns: Median is a Gaussian around the training values' median, "
-    "RandomForest has the variance a + b s² of out-of-bag errors, s² that of its trees. Cells with one thread were "
-    "measured while the machine did other work, too: their seconds are upper bounds."
+    "RandomForest has the variance a + b s² of out-of-bag errors, s² that of its trees, ModnetStyle likewise, s² that "
+    "of its networks. Cells with one thread were measured while the machine did other work, too: their seconds are "
+    "upper bounds."
 )
 FUSION = (
     "Mean and standard deviation over the folds of a grouped 5-fold over the target's rows (no reduced formula of the "
