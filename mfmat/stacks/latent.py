@@ -37,9 +37,10 @@ class Latent(LevelledLearner, kind="latent"):
     $z_s = c_s$ where the value of the material in source s is measured, else $z_s \sim N(\mu_s(x), v_s(x))$, the answer
     of a member fitted to the source's own rows; $y = g(x, z_0, \dots, z_{m-2}) + \epsilon$ with g any learner. Where
     a chain of corrections needs the cheap source to be right up to a slope, g bends as the target's rows say, and other
-    than a correlation it may differ from place to place. To g the latents are views of X, `latent.<source>`: the value,
-    and, where some of the target's materials are measured in the source and others not, a column that tells which. A
-    process has a linear term in them beside its own kernel, so that it follows a source beyond the values seen.
+    than a correlation it may differ from place to place. To g the latents are views of X, `latent.<source>`: the value;
+    of a source that often has its smallest value exactly, as gaps of metals are 0, whether it is there; and, where some
+    of the target's materials are measured in the source and others not, a column that tells which. A process has a
+    linear term in them beside its own kernel, so that it follows a source beyond the values seen.
 
     The doubt about z is carried through. g is fitted to the $\mu_s$ with the variance $\sum_s a_s^2$ added to the known
     noise of a row, where $a_s$ is the change of g for one standard deviation of $z_s$, found with the fit before
@@ -153,7 +154,9 @@ class Latent(LevelledLearner, kind="latent"):
             return [make(model, (), axes=find_axes(model, rows.X, hidden)) for model in fit(member, rows)]
         below = self._model(lower, data)
         kept = material_keys(rows.X, data.material)
-        sees = tuple(replace(_see(below, i, kept), hidden=bool(lower[i].axes.shape[1])) for i in firm)
+        sees = tuple(
+            replace(_see(below, i, kept), hidden=bool(lower[i].axes.shape[1]), floor=_find_floor(data, i)) for i in firm
+        )
         if self.hidden and not any(seen.hidden for seen in sees):
             raise FitError(
                 f"hidden={self.hidden} with sources fitted by members that are no networks",
@@ -192,6 +195,13 @@ def _see(below: LatentModel, fidelity: int, keys: Tensor) -> Seen:
     return Seen(fidelity, exact=measured > SHARE * all_rows, flag=False)
 
 
+def _find_floor(data: Data, fidelity: int) -> float | None:
+    """The smallest value of a source, where it often has it exactly, as gaps of metals are 0."""
+    often = data.atoms(fidelity)
+    known = data.Y[(data.fidelity == fidelity) & ~data.bounded, 0]
+    return float(often[0]) if len(often) and not data.classes.get(fidelity) and bool(often[0] == known.min()) else None
+
+
 def _widen(rows: Data, below: LatentModel, sees: Sequence[Seen]) -> Data:
     """The rows with a view for each source that they see."""
     width = rows.X.shape[-1] - 1
@@ -200,7 +210,7 @@ def _widen(rows: Data, below: LatentModel, sees: Sequence[Seen]) -> Data:
         name = f"latent.{rows.sources[seen.fidelity]}"
         level = below.levels[seen.fidelity]
         kernels[name] = f"{PLUS}linear"
-        views[name] = slice(end, end := end + level.columns + seen.flag)
+        views[name] = slice(end, end := end + level.columns + (seen.floor is not None) + seen.flag)
         if seen.hidden:
             views[f"{name}.hidden"] = slice(end, end := end + level.axes.shape[1])
     latents = below.view(rows.X.unsqueeze(1), sees)

@@ -33,12 +33,15 @@ class Seen:
             is the source's function alone, with $Var f$.
         flag: whether a further column tells which it is.
         hidden: whether the source's last hidden layer is seen, too (`Level.axes`).
+        floor: the value that the source often has and never falls below, where there is one: a column tells whether it
+            is there, as no smooth function of the value can.
     """
 
     fidelity: int
     exact: bool
     flag: bool
     hidden: bool = False
+    floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -257,8 +260,11 @@ class LatentModel(StackModel):
         # The root of exactly 0 has no slope.
         error = torch.where(doubt > 0, doubt, 1.0).sqrt() * (doubt > 0) * self.normals[:, [seen.fidelity]]
         drawn = said.means + error if bool((doubt > 0).any()) else said.means
-        value = torch.where(found, values, drawn)
-        return [value.unsqueeze(-1), *beside], (doubt.mean(0), (own * ~found).mean(0))
+        columns = [torch.where(found, values, drawn).unsqueeze(-1)]
+        if seen.floor is not None:
+            # What a Gaussian puts below the floor is the probability of lying on it.
+            columns.append((columns[0] <= seen.floor).to(X))
+        return [*columns, *beside], (doubt.mean(0), (own * ~found).mean(0))
 
     def _covariance(self, X: Rows, observed: Flags, answers: dict[int, Answer]) -> Covariance:
         fidelity, flags = X[..., -1].round(), observed.to(X)
