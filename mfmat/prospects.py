@@ -108,6 +108,15 @@ class Prospects:
         return self.moved / self.variance.clamp_min(1e-300)[:, None]
 
     @property
+    def stands_in(self) -> Tensor:
+        """How far each pair stands in for one in the target: what it tells of its own candidate, of what that would.
+
+        Between 0 and 1 (n x m). The target's noise, which all candidates share, is no reason to prefer one of them.
+        """
+        tells = self.tells
+        return torch.where(tells > 1e-9, (tells / tells[:, -1:].clamp_min(1e-300)).clamp(0, 1), 0.0)
+
+    @property
     def objectives(self) -> tuple[Prospects, ...]:
         """These prospects and those of the further values."""
         return self, *self.others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,13 +14,14 @@ from mfmat.prospects import Prospects, log
 
 @dataclass(frozen=True, kw_only=True)
 class Thompson(Acquisition, kind="thompson"):
-    r"""Probability of being the best of the pool, times the share of doubt that a source takes away.
+    r"""Probability of being the best of the pool, as far as a source tells.
 
-    $u(x, s) = P(f_T(x) = \max_j f_T(x_j))\,\rho_s^2(x)$: the share of joint draws of the `reference` most promising
-    candidates in which x is the best, and the squared correlation of a measurement in source s with the target's value
-    there. `suggest(..., temperature=1)` draws pairs by it, which is Thompson sampling, and records the probability;
-    at temperature 0 the most probable best is taken. Thompson 1933, doi:10.1093/biomet/25.3-4.285; Kandasamy et al.
-    2018 (batches), arXiv:1705.09236.
+    $u(x, s) = P(f_T(x) = \max_j f_T(x_j))\,\min(1, \rho_s^2/\rho_T^2)$: the share of joint draws of the `reference`
+    most promising candidates in which x is the best, times the share of its doubt that a measurement in source s takes
+    away, of that which one in the target would. One draw more is shared out by $P(f_T(x) > \max_j \mu_T(x_j))$, so that
+    the candidates that are the best in no draw have an order, too. `suggest(..., temperature=1)` draws pairs by u,
+    which is Thompson sampling, and records the probability; at temperature 0 the most probable best is taken. Thompson
+    1933, doi:10.1093/biomet/25.3-4.285; Kandasamy et al. 2018 (batches), arXiv:1705.09236.
 
     Args:
         draws: of all values together.
@@ -40,9 +42,11 @@ class Thompson(Acquisition, kind="thompson"):
         rows = prospects.promising(self.reference, self.maximize)
         best = (sign * prospects.draw(rows, self.draws, prospects.seed)).argmax(dim=0)
         share = torch.zeros_like(prospects.mean)
-        share[rows] = torch.bincount(best, minlength=len(rows)).to(share) / self.draws
-        tells = prospects.tells
-        return log(share[:, None] * torch.where(tells > 1e-9, tells, 0.0))
+        share[rows] = torch.bincount(best, minlength=len(rows)).to(share)
+        gain = sign * prospects.mean
+        hope = torch.special.log_ndtr((gain - gain.max()) / prospects.variance.clamp_min(1e-300).sqrt())
+        drawn = torch.logaddexp(share.log(), hope - hope.logsumexp(0)) - math.log(self.draws + 1)
+        return drawn[:, None] + log(prospects.stands_in)
 
     def meaning(self, utility: float, prospects: Prospects, unit: str) -> str:
         """See `Acquisition.meaning`."""

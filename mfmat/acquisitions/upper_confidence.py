@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mfmat.acquisitions.acquisition import Acquisition
@@ -13,13 +12,13 @@ from mfmat.prospects import Prospects, log
 
 @dataclass(frozen=True, kw_only=True)
 class UpperConfidence(Acquisition, kind="upper_confidence"):
-    r"""Optimism: $u(x, s) = \rho_s^2(x)\,[b(x) - \min_j b(x_j)]$ with $b = \mu_T + \beta\,\sigma_T$.
+    r"""Optimism: $u(x, s) = \min(1, \rho_s^2/\rho_T^2)\,[b(x) - \min_j b(x_j)]$ with $b = \mu_T + \beta\,\sigma_T$.
 
     The bound b of a candidate, counted from the lowest in the pool so that pairs of different prices compare, times the
-    share of its doubt that a measurement in source s takes away: of one source without noise the highest bound comes
-    first. Unlike `Improvement` it goes on among the best once the best is known: for those who want many good
-    candidates. Srinivas et al. 2012, doi:10.1109/TIT.2011.2182033; over sources compare Kandasamy et al. 2016,
-    arXiv:1603.06288.
+    share of the candidate's doubt that a measurement in source s takes away, of that which one in the target would: of
+    the target alone the highest bound comes first. Unlike `Improvement` it goes on among the best once the best is
+    known: for those who want many good candidates. Srinivas et al. 2012, doi:10.1109/TIT.2011.2182033; over sources
+    compare Kandasamy et al. 2016, arXiv:1603.06288.
 
     Args:
         beta: standard deviations of optimism.
@@ -38,8 +37,7 @@ class UpperConfidence(Acquisition, kind="upper_confidence"):
         bound = sign * prospects.mean + self.beta * prospects.variance.sqrt()
         # The lowest of all is worth little, not nothing.
         above = bound - bound.min() + 1e-9 * prospects.variance.max().sqrt()
-        tells = prospects.tells.clamp(0, 1)
-        return log(above[:, None] * torch.where(tells > 1e-9, tells, 0.0))
+        return log(above[:, None] * prospects.stands_in)
 
     def meaning(self, utility: float, prospects: Prospects, unit: str) -> str:
         """See `Acquisition.meaning`."""
