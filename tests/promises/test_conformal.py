@@ -109,7 +109,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "score", "n"), CASES)
-def test_intervals_hold_as_often_as_they_say(kind: str, score: str, n: int, unchecked: None) -> None:
+def test_intervals_hold_as_often_as_they_say(kind: str, score: str, n: int) -> None:
     inside, _ = count_held(kind, score, n, "both")
     for level, count in zip(reachable(kind, n, "both"), inside, strict=True):
         exact = math.ceil(round(level * (n + 1), 9)) / (n + 1)
@@ -120,7 +120,7 @@ def test_intervals_hold_as_often_as_they_say(kind: str, score: str, n: int, unch
 
 
 @pytest.mark.parametrize(("kind", "n"), [("heavy", 19), ("heavy", 100), ("inflated", 39)])
-def test_ends_of_their_own_hold_each_on_its_own(kind: str, n: int, unchecked: None) -> None:
+def test_ends_of_their_own_hold_each_on_its_own(kind: str, n: int) -> None:
     inside, upto = count_held(kind, "cdf", n, "each")
     for level, both, one in zip(reachable(kind, n, "each"), inside, upto, strict=True):
         assert not too_few(both, level)
