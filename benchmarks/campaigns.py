@@ -19,6 +19,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,13 @@ COF: dict[str, Any] = {"start": 3, "start_by": "farthest", "cost": "cost_minutes
 HORIZON = 2400
 """Minutes over which the regret is averaged: those that single-fidelity expected improvement takes to find the best."""
 POOLS = {"crossed_barrel": "max", "agnp": "min", "p3ht_cnt": "max", "autoam": "max", "perovskite_stability": "min"}
-LEARN = {"hoip-perovskites": ("gga", 20.0), "pbe-hse-gaps": ("pbe", 20.0)}
+LEARN = {"hoip-perovskites": ("gga", 20.0), "pbe-hse-gaps": ("pbe", 20.0), "mf-bandgap": ("pbe", 400.0)}
 """The given source of each table, and the price of a trusted label."""
+FLAGSHIP = ("pbe", "hse", "exp")
+"""The sources that the learning on `mf-bandgap` is about; the formulas are those with a value of each."""
 LABELS = 40
+SHOWN = (8, 12, 24, LABELS)
+"""Labels, paid by then, after which the errors are shown."""
 SAYS = (
     "Cost until what is looked for has been measured at the target; each policy from the same starts. `mfmat` is "
     "`Ask()` as it comes, `single-fidelity` a GP of the target alone with expected improvement, `multi-task` BoTorch's "
@@ -168,21 +173,47 @@ def experiments(pool: str, seeds: int) -> list[dict[str, Any]]:
 
 
 def lessons(name: str, seeds: int) -> list[dict[str, Any]]:
-    """A row a policy and number of labels: errors on a fifth of the materials, which are never asked."""
-    table, schema = mf.datasets.load(name)
+    """A row a policy: errors on a fifth of the materials, which are never asked, and labels to a rival's last one."""
+    table, schema = _flagship() if name == "mf-bandgap" else mf.datasets.load(name)
     given, price = LEARN[name]
     chance = mf.Random(recipe=mf.Auto(), learns=schema.sources, name="chance, all sources")
     budget = price * LABELS
     terms: dict[str, Any] = {"goal": "learn", "given": given, "start": 4, "batch": 4, "budget": budget}
     result = resumed(f"learn_{name}", table, schema, [mf.Ask(name="mfmat"), chance], seeds=seeds, **terms)
-    tested = result.steps.dropna(subset=["mae"])
-    labels = (tested["total_cost"] / price).round().astype(int).rename("labels")
-    groups = tested.groupby(["policy", labels])[["mae", "crps", "coverage"]].mean()
-    runs = tested.groupby(["policy", labels]).size()
+    tested = result.steps.dropna(subset=["mae"]).assign(labels=lambda steps: steps["total_cost"] / price)
+    curves = {policy: _curve(mine) for policy, mine in tested.groupby("policy")}
+    goals = {rival: float(curves[rival]["mae"].iloc[-1]) for rival in ("random", chance.name)}
     return [
-        {"policy": policy, "labels": count, "runs": int(runs[policy, count])} | row.round(4).to_dict()
-        for (policy, count), row in groups.iterrows()
+        {"policy": policy, "runs": int(tested.loc[tested["policy"] == policy, "seed"].nunique())}
+        | {f"MAE at {labels}": round(float(curve["mae"].loc[:labels].iloc[-1]), 4) for labels in SHOWN}
+        | {"CRPS": round(float(curve["crps"].iloc[-1]), 4), "coverage": round(float(curve["coverage"].iloc[-1]), 3)}
+        | {f"where {rival} ends": _first_below(curve, goal) for rival, goal in goals.items()}
+        for policy, curve in curves.items()
     ]
+
+
+def _flagship() -> tuple[pd.DataFrame, mf.Schema]:
+    """PBE, HSE and experiment of the formulas that have a value of each."""
+    table, schema = mf.datasets.load("mf-bandgap")
+    table = table[table["fidelity"].isin(FLAGSHIP)]
+    counts = table.groupby("formula")["fidelity"].nunique()
+    table = table[table["formula"].isin(counts.index[counts == len(FLAGSHIP)])].reset_index(drop=True)
+    return table, replace(schema, costs={name: schema.costs[name] for name in FLAGSHIP})
+
+
+def _curve(tested: pd.DataFrame) -> pd.DataFrame:
+    """Means over runs of what the last test found, by what had been paid (in prices of a trusted label)."""
+    figures = ["mae", "crps", "coverage"]
+    wide = tested.pivot_table(index="labels", columns="seed", values=figures, aggfunc="last")
+    # Before every run has been tested, a mean would be of the runs that happen to be cheap.
+    known = wide.ffill().dropna()
+    return pd.DataFrame({figure: known[figure].mean(axis=1) for figure in figures})
+
+
+def _first_below(curve: pd.DataFrame, goal: float) -> float | None:
+    """What had been paid when the mean error first was no greater than a goal."""
+    reached = curve.index[curve["mae"] <= goal]
+    return round(float(reached[0]), 1) if len(reached) else None
 
 
 def _difference(row: Any, name: str) -> str:
