@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mfmat.cells import is_missing, make_problem
-from mfmat.costs import cost_column
+from mfmat.costs import cost_column, name_columns
 from mfmat.data import material_keys
 from mfmat.durations import DURATION, find_bad
 from mfmat.errors import Problem, TableError
@@ -69,6 +69,14 @@ class Catalogue:
         """The declared price of each candidate in each source and unit (n x m x u); 1 where only durations say it."""
         found: NDArray[np.float64] = self.schema.price(self.priced)[0].numpy()
         return found
+
+    def price_row(self, row: Mapping[str, Any]) -> NDArray[np.float64] | None:
+        """The declared price of a row that the pool lacks, in each source and unit (m x u); None where it has none."""
+        columns = name_columns(self.schema.costs or {})
+        if not columns or self.undeclared or any(pd.isna(row.get(name)) for name in columns):
+            return None
+        found: NDArray[np.float64] = self.schema.price(pd.DataFrame([row]), on_error="skip")[0].numpy()
+        return found[0] if len(found) else None
 
     @property
     def undeclared(self) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from mfmat.acquisitions import Improvement
+from mfmat.amounts import Amount, read_budget
 from mfmat.card import digest
 from mfmat.data import Data
 from mfmat.elsewhere import OneCore
@@ -40,7 +41,7 @@ def backtest(
     schema: Schema,
     policies: Policy | Sequence[Policy] | None = None,
     *,
-    budget: float | None = None,
+    budget: Amount | None = None,
     goal: Goal = "max",
     seeds: int | Sequence[int] = 20,
     start: int = 3,
@@ -64,7 +65,7 @@ def backtest(
         table: known values, one a row; the more of the (material, source) pairs have one, the better.
         schema: what the columns mean.
         policies: one or several; `Ask()` unless given: what `suggest` does with `Auto()`.
-        budget: what a campaign may pay, the start included; None: whatever it takes.
+        budget: what a campaign may pay, the start included (`500` or `{"money": 500}`); None: whatever it takes.
         goal: `"max"`, `"min"` or `"learn"` the target.
         seeds: campaigns of each policy, or their seeds.
         start: materials measured in every source at the beginning.
@@ -98,9 +99,10 @@ def backtest(
         test, stop = SHARE if test is None else test, "budget"
     share = float(test) if isinstance(test, int | float) else None
     named = (given,) if isinstance(given, str) else tuple(given)
-    said = {"goal": goal, "budget": budget, "start": start, "start_by": start_by}
-    terms = Terms(**said, batch=batch, stop=stop, test=share, given=named)  # type: ignore[arg-type]
     world = World.of(table, schema, cost)
+    limit = None if budget is None else sum((read_budget("budget", budget, world.schema.units) or {}).values())
+    said = {"goal": goal, "budget": limit, "start": start, "start_by": start_by}
+    terms = Terms(**said, batch=batch, stop=stop, test=share, given=named)  # type: ignore[arg-type]
     _check_given(named, world.schema)
     rows = _tested(test, world) if isinstance(test, pd.DataFrame) else None
     known = _with_baselines(policies, world.schema, goal)

@@ -129,7 +129,11 @@ def ask(
     Example: `mfmat campaign ask gap.db -n 5 -o todo.csv`
     """
     from mfmat.campaign import Campaign
+    from mfmat.table_files import check_place
 
+    if out is not None:
+        # What is asked is paid for: where it cannot be written, nothing may be asked.
+        check_place(out)
     campaign = Campaign.open(database)
     todo = campaign.ask(n, budget=read_budget(budget), anyway=anyway)
     write_table(todo.assign(**{campaign.schema.value: ""}), out, as_json)

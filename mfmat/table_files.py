@@ -57,11 +57,10 @@ def write_file(table: pd.DataFrame, path: str | Path) -> None:
     True
     """
     path = Path(path)
-    suffix = _suffix(path)
+    suffix = check_place(path)
     if suffix in JSON:
         path.write_text(write_json(to_records(table)) + "\n", encoding="utf-8")
     elif suffix in PARQUET:
-        _require_parquet()
         try:
             table.to_parquet(path, index=False)
         except (ValueError, TypeError) as error:
@@ -70,6 +69,21 @@ def write_file(table: pd.DataFrame, path: str | Path) -> None:
             ) from error
     else:
         table.to_csv(path, index=False)
+
+
+def check_place(path: Path) -> str:
+    """The suffix of a file that a table can be written to.
+
+    Raises:
+        TableError: another suffix, or no folder to write into.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    suffix = _suffix(path)
+    if suffix in PARQUET:
+        _require_parquet()
+    if not path.parent.is_dir():
+        raise TableError(f"no folder {path.parent}", expected="one to write into", fix=f"mkdir -p {path.parent}")
+    return suffix
 
 
 def to_records(table: pd.DataFrame) -> list[dict[str, Any]]:

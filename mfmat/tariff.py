@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,11 +46,18 @@ class Tariff:
         costs: NDArray[np.float64] = self.catalogue.costs * factors[:, None]
         return costs
 
-    def price(self, candidate: str, source: str) -> dict[str, float]:
-        """The price of a candidate in a source, by unit; of one that the pool lacks, the mean over the pool."""
+    def price(self, candidate: str, source: str, row: Mapping[str, Any] | None = None) -> dict[str, float]:
+        """The price of a candidate in a source, by unit.
+
+        Of one that the pool lacks it is what its own row says, else the mean over the pool.
+        """
         schema, place = self.catalogue.schema, self.catalogue.places.get(candidate)
-        column = self.costs[:, schema.fidelity(source)]
+        fidelity = schema.fidelity(source)
+        column = self.costs[:, fidelity]
         paid = column.mean(axis=0) if place is None else column[place]
+        own = self.catalogue.price_row(row or {}) if place is None else None
+        if own is not None:
+            paid = own[fidelity] * self.factors.get(source, 1.0)
         return dict(zip(schema.units, paid.tolist(), strict=True))
 
     def usual(self, source: str) -> float:
@@ -69,7 +77,7 @@ class Tariff:
         took = self.took(entry)
         if took is not None:
             return took
-        paid: Amount = ask.facts["cost"] if ask else simplest(self.price(*entry.pair))
+        paid: Amount = ask.facts["cost"] if ask else simplest(self.price(*entry.pair, entry.facts.get("row")))
         return paid
 
     def learn(self, measured: Sequence[Entry]) -> Tariff:

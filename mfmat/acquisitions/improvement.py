@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mfmat.acquisitions.acquisition import Acquisition
 from mfmat.acquisitions.follow_up import log_follow_up
-from mfmat.acquisitions.rise import log_rise
+from mfmat.acquisitions.rise import find_above, log_rise
 from mfmat.data import at_fidelity
 from mfmat.errors import SchemaError
 from mfmat.prospects import Prospects
@@ -76,30 +76,29 @@ class Improvement(Acquisition, kind="improvement"):
         if prospects.prices is None or prospects.sources == 1:
             return rise
         cheap, target = rise[:, :-1], rise[:, -1:]
+        # Of many imagined outcomes, the one at which the target's own rise would be what it is on average.
+        single = len(best) == 1
+        above = (sign * means - best)[:, 0] if single else find_above(target[:, 0], prospects.moved[:, -1])
         # No plan brings more than all that it may measure.
-        followed = torch.minimum(cheap + self._followed(prospects, best.mean()), torch.maximum(cheap, target))
+        followed = torch.minimum(_follow(cheap, above, prospects.moved, prospects.prices), torch.maximum(cheap, target))
         return torch.cat([followed, target], dim=1)
-
-    def _followed(self, prospects: Prospects, best: Tensor) -> Tensor:
-        """What a follow-up at the target multiplies the rise of cheap pairs by, in logarithms (n x (m - 1))."""
-        above = (1.0 if self.maximize else -1.0) * prospects.mean - best
-        moved = prospects.moved
-        alone = log_rise(above[:, None], moved, torch.zeros_like(best)[None])
-        gains = torch.zeros_like(alone[:, :-1])
-        assert prospects.prices is not None
-        for fidelity in range(prospects.sources - 1):
-            prices = prospects.prices[:, [fidelity, -1]]
-            able = (alone[:, fidelity] > -math.inf) & (prices[:, 0] > 0)
-            if bool(able.any()):
-                both = moved[able][:, [fidelity, -1]]
-                gains[able, fidelity] = log_follow_up(above[able], both, prices[able]) - alone[able, fidelity]
-        return gains
 
     def meaning(self, utility: float, prospects: Prospects, unit: str) -> str:
         """See `Acquisition.meaning`."""
         verb, best = "lift" if self.maximize else "lower", prospects.best(self.maximize, self.share)
         what = f"what is among the best {self.share:.0%} of the measured" if self.share else "the best value"
         return f"expected to {verb} {what} ({best:.3g}) by {utility:.2g} {unit}".rstrip()
+
+
+def _follow(cheap: Tensor, above: Tensor, moved: Tensor, prices: Tensor) -> Tensor:
+    """What cheap pairs are worth with a follow-up at the target, in logarithms (n x (m - 1)); what is free, alone."""
+    followed = cheap.clone()
+    for fidelity in range(cheap.shape[1]):
+        able = (cheap[:, fidelity] > -math.inf) & (prices[:, fidelity] > 0)
+        if bool(able.any()):
+            both, pays = (each[able][:, [fidelity, -1]] for each in (moved, prices))
+            followed[able, fidelity] = log_follow_up(above[able], both, pays)
+    return followed
 
 
 def imagine_outcomes(asked: int, values: int = 1, *, seed: int) -> Tensor:

@@ -14,6 +14,8 @@ from mfmat.posteriors import normal
 
 BLOCK = 2**17
 """Improvements computed at a time, near the processor."""
+HALVINGS = 40
+"""Of the interval that a mean is sought in: to the twelfth digit."""
 
 
 def log_rise(means: Tensor, moved: Tensor, best: Tensor) -> Tensor:
@@ -42,6 +44,25 @@ def log_improvement(above: Tensor, variance: Tensor) -> Tensor:
     with torch.no_grad():
         value: Tensor = LogExpectedImprovement(_Given(), best_f=0.0)(both.reshape(-1, 1, 2))
     return value.reshape(both.shape[:-1])
+
+
+def find_above(rise: Tensor, variance: Tensor) -> Tensor:
+    """The means above the best at which the improvement to expect has these logarithms: `log_improvement` inverted (n).
+
+    >>> above, variance = torch.tensor([-4.0, 0.5]).double(), torch.tensor([0.3, 2.0]).double()
+    >>> find_above(log_improvement(above, variance), variance)
+    tensor([-4.0000,  0.5000], dtype=torch.float64)
+    """
+    spread = variance.sqrt().clamp_min(1e-150)
+    # Where nothing is to be expected, any number is as good as another.
+    said = torch.where(rise > -math.inf, rise - spread.log(), 0.0)
+    # An improvement is at least the mean, and beyond -1 standard deviations less than the density's exponential.
+    lower, upper = -(2 * (-said).clamp_min(0)).sqrt() - 1, said.exp()
+    for _ in range(HALVINGS):
+        middle = (lower + upper) / 2
+        less = log_improvement(middle, torch.ones_like(middle)) < said
+        lower, upper = torch.where(less, middle, lower), torch.where(less, upper, middle)
+    return spread * (lower + upper) / 2
 
 
 class _Given(Model):

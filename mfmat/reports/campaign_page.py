@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mfmat.amounts import say
 from mfmat.campaign import Campaign
 from mfmat.journal import now
 from mfmat.reports import campaign_drawings as drawings
@@ -57,7 +58,7 @@ def _settings(x: Campaign, told: Chronicle) -> dict[str, Any]:
     facts = {
         "candidates": len(x.pool),
         "goal": x.goal,
-        "budget": "without limit" if x.budget is None else f"{x.budget:g}",
+        "budget": "without limit" if x.budget is None else say(x.budget),
         "rounds": told.status.rounds,
         "events": len(told.history),
         "seed": x.seed,

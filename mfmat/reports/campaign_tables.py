@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
+from mfmat.amounts import Amount, say
 from mfmat.reports import wording
 from mfmat.reports.campaign_words import price_of, worth_of
 from mfmat.reports.chronicle import Chronicle
@@ -123,7 +125,7 @@ def history(told: Chronicle) -> Table:
     times = [str(time)[:16].replace("T", " ") for time in shown["time"]]
     columns |= {
         "value": [_value(value, places) for value in values],
-        "price": _prices(shown["cost"].astype(float)),
+        "price": [_paid(cost) for cost in shown["cost"]],
         "round": _whole(shown["round"]),
         # Sorted by the number of the event: a minute may see many.
         "time (UTC)": [Cell(time, float(event)) for time, event in zip(times, shown.index, strict=True)],
@@ -171,6 +173,13 @@ def _counts(values: pd.Series) -> list[Cell]:
 
 def _prices(values: pd.Series) -> list[Cell]:
     return [Cell() if math.isnan(value) else Cell(wording.money(value), value) for value in values.astype(float)]
+
+
+def _paid(cost: Amount | None) -> Cell:
+    """What an event cost, in the units that it was paid in."""
+    if isinstance(cost, Mapping):
+        return Cell(say(cost), sum(cost.values()))
+    return _prices(pd.Series([cost]))[0]
 
 
 def _percent(share: float) -> str:

@@ -22,6 +22,7 @@ from mfmat.acquisitions import (
     VarianceReduction,
 )
 from mfmat.acquisitions.follow_up import log_follow_up
+from mfmat.acquisitions.improvement import imagine, imagine_outcomes
 from mfmat.learner import FittedModel
 from mfmat.prospects import Known, Prospects
 
@@ -243,6 +244,23 @@ def test_improvement_follows_up_where_prices_are_known(prospects: Prospects) -> 
         torch.testing.assert_close(found[:, 0], expected)
     free = Prospects(plain.model, plain.candidates, [-0.7, 0.6], prices=torch.zeros(N, M).double())
     torch.testing.assert_close(Improvement().log_utility(free), Improvement().log_utility(plain))
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_with_pairs_under_way_a_follow_up_is_worth_what_it_is_on_average(maximize: bool, prospects: Prospects) -> None:
+    prices = torch.tensor([[9.0, 10.0]]).double().expand(N, -1)
+    priced = Prospects(prospects.model, prospects.candidates, [-0.7, 0.6], prices=prices)
+    for row in torch.tensor([[2.0, 0.0], [4.0, 1.0]]).double():
+        priced.believe(row)
+    sign, best = (1, 0.6) if maximize else (-1, -0.7)
+    normals = imagine_outcomes(2, seed=0)[0]
+    means, asked = imagine(priced, priced.asked, normals)
+    bars = torch.maximum((sign * asked).max(dim=0).values, torch.tensor(sign * best))
+    each = [log_follow_up(above, priced.moved, prices) for above in (sign * means - bars).T]
+    found = Improvement(maximize=maximize).log_utility(priced)[:, 0]
+    expected = torch.stack(each).logsumexp(0) - math.log(len(each))
+    kept = priced.moved[:, 0] > 1e-9
+    torch.testing.assert_close(found[kept].exp(), expected[kept].exp(), rtol=0.2, atol=1e-3)
 
 
 def test_with_pairs_under_way_no_follow_up_is_worth_more_than_what_it_measures(prospects: Prospects) -> None:

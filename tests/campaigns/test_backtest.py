@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -312,6 +313,18 @@ def test_an_interval_over_seeds_holds_as_often_as_it_says() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict, message: str) -> None:
     with pytest.raises(SchemaError, match=message):
         mf.backtest(*make(8), **options)
+
+
+def test_a_budget_may_be_named_by_its_unit() -> None:
+    table, schema = make(12)
+    named = replace(schema, costs={name: {"hours": price} for name, price in (schema.costs or {}).items()})
+    said = (
+        mf.backtest(table, schema_, QUICK, seeds=1, start=2, budget=budget)
+        for schema_, budget in ((schema, 60), (named, {"hours": 60}))
+    )
+    pd.testing.assert_frame_equal(*(chosen(result) for result in said))
+    with pytest.raises(SchemaError, match="days"):
+        mf.backtest(table, named, QUICK, budget={"days": 3})
 
 
 def test_costs_have_to_be_costs() -> None:

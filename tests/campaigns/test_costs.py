@@ -51,3 +51,10 @@ def test_the_first_candidates_are_far_in_what_describes_them(tmp_path: Path) -> 
 def test_a_replay_says_how_prices_by_row_are_given() -> None:
     with pytest.raises(SchemaError, match='cost="hours"'):
         mf.backtest(SEEN.assign(hours=1.0), SCHEMA)
+
+
+def test_what_the_pool_lacks_costs_what_its_row_says(tmp_path: Path) -> None:
+    campaign = mf.Campaign.create(tmp_path / "c.db", SCHEMA, recipe=RECIPE, pool=POOL, seen=SEEN, budget=900.0)
+    mine = pd.DataFrame({"x": [0.33, 0.34], "hours": [500.0, None], "source": "high", "y": [0.4, 0.4]})
+    campaign.tell(mine)
+    assert campaign.status().spent == pytest.approx(500.0 + POOL["hours"].mean())

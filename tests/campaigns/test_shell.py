@@ -181,3 +181,10 @@ def test_units_set_ups_and_learned_prices_from_the_shell(folder: Path) -> None:
         assert "expected 400, or '400 money, 3 days'" in " ".join(
             run("ask", "units.db", "--budget", wrong).stderr.split()
         )
+
+
+@pytest.mark.parametrize("out", ["todo.xlsx", "nowhere/todo.csv"])
+def test_where_pairs_cannot_be_written_none_is_asked(folder: Path, out: str) -> None:
+    with pytest.raises(TableError):
+        run("ask", "gap.db", "-o", out)
+    assert mf.Campaign.open("gap.db").pending().empty

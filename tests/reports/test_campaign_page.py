@@ -26,7 +26,7 @@ def plain(tmp_path: Path, **options: Any) -> mf.Campaign:
     """A campaign of one source over four candidates."""
     seen = pd.DataFrame({"x": [0.0, 0.4, 1.0], "y": [0.1, 0.7, 0.3]})
     return mf.Campaign.create(
-        tmp_path / "y.db", SCHEMA, **{"recipe": mf.GP(steps=5), "pool": POOL, "seen": seen, **options}
+        tmp_path / "y.db", **{"schema": SCHEMA, "recipe": mf.GP(steps=5), "pool": POOL, "seen": seen, **options}
     )
 
 
@@ -195,6 +195,16 @@ def test_a_campaign_that_knows_nothing(tmp_path: Path, read: Callable) -> None:
     assert "1 is spent on 1 measurement; 2 is left." in said.text
     assert said.column("asked-table", "came out") == [("pending", None)]
     assert [text for text, _ in said.column("asked-table", "reason")] == campaign.pending()["reason"].tolist()
+
+
+@pytest.mark.parametrize("prices", [{"hours": 2.0}, {"hours": 2.0, "money": 5.0}])
+def test_prices_in_units_are_told_in_them(tmp_path: Path, read: Callable, prices: dict) -> None:
+    budget = {unit: 10 * price for unit, price in prices.items()}
+    campaign = plain(tmp_path, schema=mf.Schema(mf.Columns("x"), value="y", costs={"y": prices}), budget=budget)
+    campaign.tell(campaign.ask(1).assign(y=0.5))
+    said = read(mf.report(campaign, tmp_path / "page.html"))
+    paid = ", ".join(f"{price:g} {unit}" for unit, price in prices.items())
+    assert [text for text, _ in said.column("history-table", "price")] == [paid, paid]
 
 
 def test_a_rule_that_ends_it_is_told(tmp_path: Path, read: Callable) -> None:
