@@ -26,6 +26,8 @@ FEW = 20
 """Rows of each kind, measured and not..."""
 SHARE = 0.05
 """...and their share, from which on a column tells the kinds apart; a rare flag would only set rows aside."""
+STEPS = 400
+"""Rows below which a level is told where a source has its floor: more of them show the step in the values."""
 NEGLIGIBLE = 0.01
 """Share of the noise below which the doubt about latent values is not worth another fit."""
 
@@ -38,9 +40,9 @@ class Latent(LevelledLearner, kind="latent"):
     of a member fitted to the source's own rows; $y = g(x, z_0, \dots, z_{m-2}) + \epsilon$ with g any learner. Where
     a chain of corrections needs the cheap source to be right up to a slope, g bends as the target's rows say, and other
     than a correlation it may differ from place to place. To g the latents are views of X, `latent.<source>`: the value;
-    of a source that often has its smallest value exactly, as gaps of metals are 0, whether it is there; and, where some
-    of the target's materials are measured in the source and others not, a column that tells which. A process has a
-    linear term in them beside its own kernel, so that it follows a source beyond the values seen.
+    of a source that often has its smallest value exactly, as gaps of metals are 0, whether it is there, to fewer than
+    400 rows; and, where some of the target's materials are measured in the source and others not, which are. A process
+    has a linear term in them beside its own kernel, so that it follows a source beyond the values seen.
 
     The doubt about z is carried through. g is fitted to the $\mu_s$ with the variance $\sum_s a_s^2$ added to the known
     noise of a row, where $a_s$ is the change of g for one standard deviation of $z_s$, found with the fit before
@@ -154,9 +156,8 @@ class Latent(LevelledLearner, kind="latent"):
             return [make(model, (), axes=find_axes(model, rows.X, hidden)) for model in fit(member, rows)]
         below = self._model(lower, data)
         kept = material_keys(rows.X, data.material)
-        sees = tuple(
-            replace(_see(below, i, kept), hidden=bool(lower[i].axes.shape[1]), floor=_find_floor(data, i)) for i in firm
-        )
+        floors = {i: _find_floor(data, i) if len(rows) < STEPS else None for i in firm}
+        sees = tuple(replace(_see(below, i, kept), hidden=bool(lower[i].axes.shape[1]), floor=floors[i]) for i in firm)
         if self.hidden and not any(seen.hidden for seen in sees):
             raise FitError(
                 f"hidden={self.hidden} with sources fitted by members that are no networks",
