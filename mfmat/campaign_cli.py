@@ -245,9 +245,11 @@ def export(
 def _opened(database: str, path: Path) -> tuple[Campaign, pd.DataFrame]:
     """The campaign, and a table of it that a person filled in."""
     from mfmat.campaign import Campaign
+    from mfmat.durations import DURATION
     from mfmat.filled_in import read_filled
     from mfmat.table_files import JSON, PARQUET
 
     campaign = Campaign.open(database)
-    by_machine = path.suffix.lower() in JSON + PARQUET
-    return campaign, read_table(path, campaign.schema) if by_machine else read_filled(path, campaign.schema.numbers)
+    if path.suffix.lower() in JSON + PARQUET:
+        return campaign, read_table(path, campaign.schema)
+    return campaign, read_filled(path, [*campaign.schema.numbers, DURATION])

@@ -90,6 +90,10 @@ def check_choice(option: str, value: object, choices: Sequence[str]) -> None:
         )
 
 
+class Line(int):
+    """The label of a row that a person wrote: its line in the file, from 1, as editors and spreadsheets count."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with one cell of a table.
@@ -117,8 +121,8 @@ class Problem:
             )
 
     def __str__(self) -> str:
-        place = f"row {self.index!r} (number {self.position}), column {self.column!r}"
-        return f"{place}: {self.what}, got {_shorten(self.value)}"
+        row = f"line {self.index}" if isinstance(self.index, Line) else f"row {self.index!r} (number {self.position})"
+        return f"{row}, column {self.column!r}: {self.what}, got {_shorten(self.value)}"
 
 
 def _shorten(value: object, length: int = 120) -> str:

@@ -289,8 +289,8 @@ class Schema(Value, kind="schema"):
     @property
     def numbers(self) -> tuple[str, ...]:
         """The columns whose cells must be numbers."""
-        read = [column for featurizer in self.featurizers for column in featurizer.numbers]
-        return (*read, self.value, *([self.noise] if self.noise else []))
+        read = [column for each in (*self.featurizers, *self._metadata) for column in each.numbers]
+        return tuple(dict.fromkeys([*read, self.value, *filter(None, [self.noise]), *name_columns(self.costs or {})]))
 
     @property
     def _kinds(self) -> dict[str, str | tuple[str, ...]]:

@@ -96,6 +96,8 @@ READ = {
     "spaces": ("x, name ,y\n 0.5 , a b ,1.5 \n", 1.5),
     "semicolons": ("x;name;y\n0,5;a b;1,500\n", 1.5),
     "semicolons and points": ("x;name;y\n0.5;a b;1.5\n", 1.5),
+    "tabs": ("x\tname\ty\n0,5\ta b\t1,500\n", 1.5),
+    "a blank line before": (";;\nx;name;y\n0,5;a b;1,5\n", 1.5),
     "quoted comma": ('x,name,y\n0.5,a b,"1,5"\n', 1.5),
     "quoted comma below 1": ('x,name,y\n0.5,a b,"0,125"\n', 0.125),
     "an exponent": ("x,name,y\n0.5,a b,1.5e-3\n", 0.0015),
@@ -113,9 +115,12 @@ def test_what_people_write_is_read(case: str, tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "thousands or decimal": ('x,name,y\n0.5,a,"1,500"\n', "row 0 .*column 'y': a comma that may be decimal"),
-    "comma without quotes": ("x,name,y\n0.5,a,1,5\n", "row 0 .*4 cells where 3 belong"),
-    "a cell is missing": ("x,name,y\n0.5,a,1\n0.5,a\n", "row 1 .*2 cells where 3 belong"),
+    "thousands or decimal": ('x,name,y\n0.5,a,"1,500"\n', "line 2, column 'y': a comma that may be decimal"),
+    "comma without quotes": ("x,name,y\n0.5,a,1,5\n", "line 2, .*4 cells where 3 belong"),
+    "a cell is missing": ("x,name,y\n0.5,a,1\n0.5,a\n", "line 3, .*2 cells where 3 belong"),
+    "after a blank line": ("x,name,y\n\n0.5,a,1\n,,\n0.5,a\n", "line 5, .*2 cells where 3 belong"),
+    "after a cell of two lines": ('x,name,y\n0.5,"a\nb",1\n0.5,"a\nb"\n', "line 4, .*2 cells where 3 belong"),
+    "a column twice": ("x,y,name, y \n0.5,1,a,2\n", "more than one column 'y'; expected each column once"),
     "empty": ("", "which is empty"),
 }
 
@@ -130,8 +135,25 @@ def test_what_can_be_read_in_two_ways_is_refused(case: str, tmp_path: Path) -> N
 def test_a_wrong_cell_of_a_file_is_named(folder: Path) -> None:
     run("ask", "gap.db", "-n", "2", "-o", "todo.csv")
     pd.read_csv("todo.csv").assign(y=["0.4", "ca. 3"]).to_csv("filled.csv", index=False)
-    with pytest.raises(TableError, match=r"row 1 .*column 'y': text where a number belongs, got 'ca. 3'"):
+    with pytest.raises(TableError, match=r"line 3, column 'y': text where a number belongs, got 'ca. 3'"):
         run("tell", "gap.db", "filled.csv")
+
+
+def test_durations_and_metadata_of_a_file_are_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    schema = mf.Schema(mf.Columns("x"), value="y", metadata=mf.Columns("age"))
+    pool = pd.DataFrame({"x": [0.1, 0.5, 0.9], "age": [1.0, 2.0, 3.0]})
+    seen = pool.assign(x=[0.2, 0.4, 0.6], y=[1.0, 2.0, 1.5])
+    mf.Campaign.create("aged.db", schema, recipe=mf.GP(steps=5), pool=pool, seen=seen)
+    Path("filled.csv").write_text("x;age;y;duration\n0,5;2,0;1,8;1,5\n0,7;2,5;1,9;\n")
+    run("tell", "aged.db", "filled.csv")
+    told = mf.Campaign.open("aged.db").seen().iloc[3:]
+    assert told["age"].tolist() == [2.0, 2.5]
+    assert told["duration"].iloc[0] == 1.5
+    assert pd.isna(told["duration"].iloc[1])
+    Path("filled.csv").write_text("x;age;y;duration\n\n0,5;2,0;1,8;\n0,1;1,0;1,8;long\n")
+    with pytest.raises(TableError, match="1 bad row: line 4, column 'duration': text where a number belongs"):
+        run("tell", "aged.db", "filled.csv")
 
 
 # Tables in the database.
