@@ -10,6 +10,8 @@ MULTIPLE = 2.0
 """Of the price of a target value: what may be spent on other sources before its turn comes."""
 RUN = 5
 """Values of other sources that are never too many in a row."""
+FREE = 20
+"""Values that cost nothing after which its turn comes: no money would ever say so."""
 
 
 def find_turn(history: Iterable[tuple[str, float]], target: str, price: float) -> str:
@@ -17,7 +19,8 @@ def find_turn(history: Iterable[tuple[str, float]], target: str, price: float) -
 
     A cheap source whose value the model overestimates would be asked for ever, for only values of the target can show
     that it is of no use. Its turn comes when at least 5 values of other sources in a row cost more than twice what one
-    of the target does: at most two thirds of a budget (and a batch) go into sources that are of no use.
+    of the target does: at most two thirds of a budget (and a batch) go into sources that are of no use. Where they
+    cost nothing at all, it comes after 20.
 
     Args:
         history: source and price of what was asked or measured, in order.
@@ -36,7 +39,8 @@ def find_turn(history: Iterable[tuple[str, float]], target: str, price: float) -
         else:
             since.append((source, cost))
     spent = math.fsum(cost for _, cost in since)
-    if len(since) < RUN or not spent > MULTIPLE * price:
+    enough = len(since) >= RUN and spent > MULTIPLE * price
+    if not enough and (spent or len(since) < FREE):
         return ""
     counts = Counter(source for source, _ in since)
     what = " and ".join(f"{count} of {source}" for source, count in counts.items())

@@ -21,7 +21,8 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 def read_file(path: str | Path) -> pd.DataFrame:
     """The table in a file: CSV (also compressed, as .csv.gz), JSON (a list of objects, one a row) or Parquet.
 
-    Only an empty cell is missing: "NaN" is sodium nitride, "None" may be a name.
+    Only an empty cell is missing: "NaN" is sodium nitride, "None" may be a name. A column with whole numbers that begin
+    with 0 holds names: "007" is not 7.
 
     Raises:
         TableError: another suffix, or a content that cannot be read.
@@ -35,11 +36,24 @@ def read_file(path: str | Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         if suffix in JSON:
             return _read_records(path)
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return _read_csv(path)
     except ValueError as error:
         # Those of pandas, of JSON, of encodings and of Parquet all are ValueErrors.
         kind, fix = _KINDS[suffix]
         raise TableError(f"{path}: {' '.join(str(error).split())}", expected=kind, fix=fix) from error
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    options: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
+    table: pd.DataFrame = pd.read_csv(path, **options)
+    whole = [name for name in table.select_dtypes("number") if (table[name].dropna() % 1 == 0).all()]
+    if not whole:
+        return table
+    texts = pd.read_csv(path, dtype=dict.fromkeys(whole, str), **options)
+    for name in whole:
+        if texts[name].str.fullmatch(r"0\d+").any():
+            table[name] = texts[name]
+    return table
 
 
 def write_file(table: pd.DataFrame, path: str | Path) -> None:

@@ -88,3 +88,5 @@ def test_few_values_and_little_money_are_no_reason() -> None:
         "exp's turn: 20 of a and 1 of b for 21 since its last value"
     )
     assert not find_turn([("exp", 1.0)] * 20, "exp", 1)
+    assert not find_turn([("free", 0.0)] * 19, "exp", 10)
+    assert find_turn([("free", 0.0)] * 20, "exp", 10) == "exp's turn: 20 of free for 0 since its last value"

@@ -18,6 +18,7 @@ import typer
 
 import mfmat as mf
 from mfmat import cli
+from mfmat.shell import read_table
 
 COMMAND = Path(sys.executable).with_name("mfmat")
 PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
@@ -229,6 +230,14 @@ def test_what_the_demo_tells_people_goes_to_stderr(call: Any, monkeypatch: pytes
 
 
 # Files by their names.
+
+
+def test_names_keep_their_zeros(tmp_path: Path) -> None:
+    (tmp_path / "pool.csv").write_text("sample,x,n\n007,05,1\n,0,2\n010,12,0\n")
+    rows = read_table(tmp_path / "pool.csv", mf.Schema(mf.Columns(["x", "n"]), value="y"))
+    assert rows["sample"].dropna().tolist() == ["007", "010"]
+    assert rows["x"].tolist() == [5, 0, 12]
+    assert rows["n"].tolist() == [1, 2, 0]
 
 
 def test_a_compressed_csv(line: pd.DataFrame, call: Any) -> None:
