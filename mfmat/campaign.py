@@ -17,13 +17,13 @@ from mfmat.amounts import Amount, read_budget, simplest
 from mfmat.answers import Catalogue, refuse
 from mfmat.asking import ask
 from mfmat.auto import Auto
+from mfmat.corrections import correct
 from mfmat.course import judge_rounds, retrace
 from mfmat.diagnosis import diagnose
 from mfmat.errors import SchemaError
 from mfmat.frames import text_digest, write_frame
-from mfmat.journal import Entry, Event, Head, Journal, now
+from mfmat.journal import Entry, Head, Journal, now
 from mfmat.learner import Learner
-from mfmat.ledger import reading
 from mfmat.records import Prices, Records, Settings, check_prices, compare
 from mfmat.schema import Schema
 from mfmat.status import Status, Told
@@ -231,26 +231,21 @@ class Campaign:
         return Told(len(fresh), repeated=len(answers) - len(fresh), empty=len(empty), unasked=human)
 
     def correct(self, table: pd.DataFrame, why: str = "") -> int:
-        """Replace what was told of these pairs: the new value counts, the old ones stay in the history.
+        """Replace what was told of these pairs, or known from the start: the new values count, the history keeps all.
 
         Args:
-            table: as for `tell`; every pair was told before.
+            table: as for `tell`. All rows of a pair together replace all values of it, so that of replicates each
+                that still counts is given.
             why: for the history.
 
         Returns:
             How many values were recorded; a correction made already is not made again.
 
         Raises:
-            TableError: as `tell`; a pair that was never told.
+            TableError: as `tell`; a pair that was never measured, or with more rows than it was measured.
         """
         answers, _ = self._catalogue.read_answers(table, "corrected")
-        with self._journal.writing() as log:
-            ledger = self._records.ledger(log)
-            known = {pair: standing.counted for pair, standing in ledger.pairs.items()}
-            refuse([each for each in answers if not known.get(each.pair)], "that was never told", "tell(table)")
-            fresh = [each for each in answers if not _says(known[each.pair], each)]
-            log.append([self._corrected(each, why) for each in fresh])
-        return len(fresh)
+        return correct(self._journal, self._records, answers, why)
 
     def fail(self, rows: pd.DataFrame, why: str = "") -> int:
         """Record that these measurements gave no value: the pairs are not asked again, and count as spent.
@@ -381,13 +376,3 @@ class Campaign:
             note=rounds[-1].note if rounds else "",
             unit=self.schema.unit,
         )
-
-    def _corrected(self, answer: Entry, why: str) -> Entry:
-        took = self._records.declared.took(answer)
-        paid = {} if took is None else {"cost": took}
-        return replace(answer, facts={**answer.facts, **paid, "origin": "human", "why": why})
-
-
-def _says(values: Sequence[Event], answer: Entry) -> bool:
-    """Whether this correction is what counts already."""
-    return [reading(event) for event in values] == [reading(answer)]

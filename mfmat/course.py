@@ -15,7 +15,7 @@ from mfmat.costs import convert, exchange
 from mfmat.data import material_keys
 from mfmat.errors import CalibrationError
 from mfmat.journal import Event, Journal, Log
-from mfmat.ledger import Ledger, Pair
+from mfmat.ledger import Ledger, Pair, replicate
 from mfmat.metrics.calibration import band
 from mfmat.novelty import OutsideWarning
 from mfmat.packing import unpack
@@ -120,16 +120,24 @@ def _purchases(events: Sequence[Event], ledger: Ledger) -> list[Purchase]:
         if event.kind == "asked":
             asks[event.pair, event.round] = event
         elif event.kind == "corrected":
-            told = [each for each in mine if each.reading]
-            for each in told:
-                each.state, each.reading = "replaced", None
-            # The correction cost nothing: it stands where the value that it replaces was paid for.
-            told[-1].state, told[-1].reading = "told", event
+            _replace(mine, event)
         elif event.kind in ("told", "failed"):
             reading = event if event.kind == "told" else None
             mine.append(Purchase(event, event.kind, asks.get((event.pair, event.round)), reading))
     answered = sorted((each for mine in made.values() for each in mine), key=lambda each: each.event.id)
     return answered + [Purchase(ask, "pending", ask) for ask in ledger.pending.values()]
+
+
+def _replace(mine: Sequence[Purchase], correction: Event) -> None:
+    """A correction cost nothing: it stands where the value that it replaces was paid for, or at the start."""
+    told = [each for each in mine if each.state in ("told", "replaced")]
+    place, count = replicate(correction)
+    if place == 0:
+        for each in told:
+            each.state, each.reading = "replaced", None
+    if len(told) >= count - place:
+        mended = told[place - count]
+        mended.state, mended.reading = "told", correction
 
 
 def _row(purchase: Purchase, bills: Bills, rates: Mapping[str, float]) -> dict[str, Any]:
@@ -198,7 +206,8 @@ def _best(records: Records, ledger: Ledger, purchases: Sequence[Purchase]) -> li
         means[key] = float(merge(np.zeros((len(values), 1), dtype=np.int64), values, noises).mean[0])
 
     begun, told = _target_values(records, ledger)
-    for reading in begun:
+    paid = {purchase.reading.id for purchase in purchases if purchase.reading}
+    for reading in [*begun, *(found for event, found in told.items() if event not in paid)]:
         take(*reading)
     best = [pick(means.values(), default=math.nan)]
     for purchase in purchases:

@@ -24,7 +24,7 @@ class Standing:
         failure: the newest failure.
         answered: the newest ask that somebody answered.
         withdrawn: whether the newest ask was taken back.
-        bill: the event that the newest payment is for.
+        bills: the events that were paid for, the newest last.
         told: every value that was ever told or corrected.
         counted: those that count: what was told since the newest correction, and that.
     """
@@ -34,7 +34,7 @@ class Standing:
     failure: Event | None = None
     answered: Event | None = None
     withdrawn: bool = False
-    bill: int | None = None
+    bills: list[int] = field(default_factory=list)
     told: list[Event] = field(default_factory=list)
     counted: list[Event] = field(default_factory=list)
 
@@ -77,6 +77,7 @@ class Ledger:
 
     def __init__(self, events: Iterable[Event], units: Sequence[str] = (PLAIN,)) -> None:
         self.pairs: dict[Pair, Standing] = {}
+        self.replaced: set[Pair] = set()
         self.last = 0
         self._units = units
         self._paid: dict[int, tuple[str, Mapping[str, float]]] = {}
@@ -139,7 +140,8 @@ class Ledger:
         mine = [standing for (_, name), standing in self.pairs.items() if name == source]
         return Counts(
             asked=sum(standing.asked for standing in mine),
-            told=sum(len(standing.counted) for standing in mine),
+            # A correction of what was known from the start is a value, but none that was told.
+            told=sum(min(len(each.counted), sum(event.kind == "told" for event in each.told)) for each in mine),
             failed=sum(standing.failure is not None and not standing.counted for standing in mine),
             pending=sum(standing.pending is not None for standing in mine),
         )
@@ -181,18 +183,13 @@ class Ledger:
             self._set_up(event)
         elif event.kind == "withdrawn":
             if standing.pending:
-                self._paid.pop(standing.pending.id, None)
+                self._paid.pop(standing.bills.pop(), None)
                 self._setups.get(_batch(standing.pending), Setup({})).asks.discard(standing.pending.id)
                 standing.asked -= 1
             standing.pending, standing.withdrawn = None, True
         elif event.kind == "corrected":
-            if "cost" in event.facts:
-                self._pay(event, standing)
-            standing.told.append(event)
-            standing.counted = [event]
+            self._correct(event, standing)
         else:
-            if standing.pending is None:
-                standing.bill = None
             self._pay(event, standing)
             standing.answered = standing.pending or standing.answered
             standing.pending, standing.withdrawn = None, False
@@ -202,11 +199,21 @@ class Ledger:
                 standing.told.append(event)
                 standing.counted.append(event)
 
+    def _correct(self, event: Event, standing: Standing) -> None:
+        place, count = replicate(event)
+        back = count - place
+        if "cost" in event.facts and len(standing.bills) >= back:
+            self._paid[standing.bills[-back]] = event.source, by_unit(event.facts["cost"])
+        if event.facts.get("start"):
+            self.replaced.add(event.pair)
+        standing.told.append(event)
+        standing.counted = [*(standing.counted if place else []), event]
+
     def _pay(self, event: Event, standing: Standing) -> None:
-        """What an event costs, in place of what its pair's bill said before."""
-        if event.kind == "asked" or standing.bill is None:
-            standing.bill = event.id
-        self._paid[standing.bill] = event.source, by_unit(event.facts["cost"])
+        """What an event costs; an answer, in place of what its ask said."""
+        if event.kind == "asked" or standing.pending is None:
+            standing.bills.append(event.id)
+        self._paid[standing.bills[-1]] = event.source, by_unit(event.facts["cost"])
 
     def _set_up(self, event: Event) -> None:
         if "setup" in event.facts:
@@ -222,3 +229,9 @@ def _batch(event: Event) -> tuple[int | None, str]:
 def reading(entry: Entry) -> tuple[Any, ...]:
     """What an answer says was measured: the value, its known noise, and the side of it where it is a limit."""
     return tuple(entry.facts.get(name) for name in ("value", "noise", "censored"))
+
+
+def replicate(correction: Event) -> tuple[int, int]:
+    """Which of how many values this one is that replace together all that counted of their pair."""
+    place, count = correction.facts.get("replicate", (0, 1))
+    return place, count

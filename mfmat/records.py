@@ -142,7 +142,7 @@ class Records:
 
     def tariff(self, ledger: Ledger) -> Tariff:
         """What every pair costs by now."""
-        return self.declared.learn([*self._started, *ledger.readings, *ledger.failures])
+        return self.declared.learn([*self._started(ledger), *ledger.readings, *ledger.failures])
 
     @property
     def declared(self) -> Tariff:
@@ -150,7 +150,7 @@ class Records:
         return Tariff(self.catalogue, self.settings.prices == "learned")
 
     def seen(self, ledger: Ledger) -> pd.DataFrame:
-        """The start table and what was told, in one."""
+        """What counts of the start table and what was told, in one."""
         values, schema = ledger.readings, self.catalogue.schema
         told = self.catalogue.rows(values)
         told[schema.value] = pd.Series([event.facts["value"] for event in values], index=told.index)
@@ -162,9 +162,16 @@ class Records:
             told[schema.censored] = pd.Series(signs, index=told.index, dtype=object)
         if schema.source is None:
             told = told.drop(columns=self.catalogue.source_column)
-        if self.start is None or told.empty:
-            return told if self.start is None else self.start.copy()
-        return pd.concat([self.start, told])
+        start = self.left(ledger)
+        if start is None or told.empty:
+            return told if start is None else start.copy()
+        return pd.concat([start, told])
+
+    def left(self, ledger: Ledger) -> pd.DataFrame | None:
+        """What counts of the start table: all but what was corrected since."""
+        if self.start is None or not ledger.replaced:
+            return self.start
+        return self.start[[entry.pair not in ledger.replaced for entry in self._rows]]
 
     def probabilities(self, log: Log, ledger: Ledger) -> list[float]:
         """The probability that each row of `seen` was chosen with; NaN where no model chose it."""
@@ -174,25 +181,43 @@ class Records:
             for event in ledger.readings
         ]
         told = [float(ask.facts["probability"]) if ask and ask.round in chosen else math.nan for ask in asks]
-        return [math.nan] * (0 if self.start is None else len(self.start)) + told
+        start = self.left(ledger)
+        return [math.nan] * (0 if start is None else len(start)) + told
 
     def durations(self, ledger: Ledger) -> dict[str, list[float]]:
         """How long measurements and failures took, by source, where that was told."""
         found: dict[str, list[float]] = {name: [] for name in self.catalogue.schema.sources}
         if DURATION in self.catalogue.pool:
             return found
-        for event in (*self._started, *ledger.readings, *ledger.failures):
+        for event in (*self._started(ledger), *ledger.readings, *ledger.failures):
             if (duration := read_duration(event.facts.get("row", {}))) is not None:
                 found[event.source].append(duration)
         return found
 
-    @cached_property
-    def _started(self) -> list[Entry]:
+    def _started(self, ledger: Ledger) -> list[Entry]:
         """The measurements of the start table that say how long they took, where prices are learned from that."""
-        if self.settings.prices == "declared" or self.start is None or DURATION not in self.start:
+        start = self.left(ledger)
+        if self.settings.prices == "declared" or start is None or DURATION not in start:
             return []
-        told = self.start[self.start[DURATION].notna()]
+        told = start[start[DURATION].notna()]
         return [] if told.empty else self.catalogue.read_pairs(told, "told")
+
+    @cached_property
+    def begun(self) -> list[Entry]:
+        """The values of the start table, as if they had been told."""
+        return [] if self._plain is None else self.catalogue.read_answers(self._plain, "told")[0]
+
+    @cached_property
+    def _rows(self) -> list[Entry]:
+        """The rows of the start table."""
+        return [] if self._plain is None else self.catalogue.read_pairs(self._plain, "told")
+
+    @property
+    def _plain(self) -> pd.DataFrame | None:
+        """The start table without durations, which need not be any where no prices are learned from them."""
+        if self.start is None or self.start.empty:
+            return None
+        return self.start if DURATION in self.catalogue.pool else self.start.drop(columns=DURATION, errors="ignore")
 
     @cached_property
     def measured(self) -> set[Pair]:
