@@ -83,6 +83,9 @@ benchmark-experts: .venv/.dev  ## the tables of experts and of fusions, and what
 	$(BIN)/python benchmarks/experts.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/fusion.py
+	$(BIN)/python benchmarks/fusion.py --data borlido-functionals hoip-perovskites molecule-polarizability pbe-hse-exp-formation-energy
+	$(BIN)/python benchmarks/fusion.py --rows 500 --cheap 1500
+	for rows in 100 250 500 1000; do $(BIN)/python benchmarks/fusion.py --rows $$rows; done
 	$(BIN)/python benchmarks/thermoelectrics.py
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/calibration.py

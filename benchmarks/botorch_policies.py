@@ -1,4 +1,4 @@
-"""BoTorch's own multi-fidelity loops, as policies that a backtest can replay beside mfmat's."""
+"""BoTorch's own loops, as policies that a backtest can replay beside mfmat's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from botorch.acquisition import ExpectedImprovement
 from botorch.acquisition.cost_aware import InverseCostWeightedUtility
 from botorch.acquisition.max_value_entropy_search import qMultiFidelityMaxValueEntropy
 from botorch.fit import fit_gpytorch_mll
-from botorch.models import MultiTaskGP, SingleTaskMultiFidelityGP
+from botorch.models import MultiTaskGP, SingleTaskGP, SingleTaskMultiFidelityGP
 from botorch.models.cost import AffineFidelityCostModel
+from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import GammaPrior
 from torch import Tensor
 
 import mfmat as mf
@@ -36,14 +38,15 @@ class Loop(Policy):
         low, high = pool.amin(0), pool.amax(0)
         span = torch.where(high > low, high - low, 1.0)
         seen = torch.cat([(data.X[:, :width] - low) / span, data.fidelity[:, None].double()], dim=1)
-        score = self.score(seen, data.Y, (pool - low) / span, schema)
+        values = -data.Y if situation.goal == "min" else data.Y
+        score = self.score(seen, values, (pool - low) / span, schema)
         score = np.where(situation.open, score.numpy(), -np.inf)
         row, column = np.unravel_index(score.argmax(), score.shape)
         return Answer([(int(row), sources[column])])
 
     @abstractmethod
     def score(self, seen: Tensor, y: Tensor, pool: Tensor, schema: mf.Schema) -> Tensor:
-        """What each pair of the pool (n x d) is worth per unit of cost (n x m)."""
+        """What each pair of the pool (n x d) is worth per unit of cost (n x m), by values that are good where large."""
 
     def learn(self, situation: Situation) -> mf.Surrogate:
         """See `Policy.learn`."""
@@ -96,6 +99,25 @@ class MaxValue(Loop, kind="benchmark_max_value"):
         with torch.no_grad():
             columns = [torch.cat([value(at(part, k).unsqueeze(1)) for part in pool.split(CHUNK)]) for k in (0, 1)]
         return torch.stack(columns, dim=1)
+
+
+@dataclass(frozen=True)
+class UpperBound(Loop, kind="benchmark_upper_bound"):
+    """SingleTaskGP with a Matern-5/2 kernel of one lengthscale, and mean + 2 standard deviations."""
+
+    name: str = "mean + 2 sd"
+
+    def score(self, seen: Tensor, y: Tensor, pool: Tensor, schema: mf.Schema) -> Tensor:
+        """See `Loop.score`."""
+        kernel = ScaleKernel(
+            MaternKernel(nu=2.5, lengthscale_prior=GammaPrior(3.0, 6.0)), outputscale_prior=GammaPrior(2.0, 0.15)
+        )
+        scaled = (y - y.mean()) / y.std().clamp_min(1e-9)
+        model = SingleTaskGP(seen[:, :-1], scaled, covar_module=kernel, outcome_transform=None)
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        with torch.no_grad():
+            said = model.posterior(pool)
+        return said.mean + 2 * said.variance.sqrt()
 
 
 def prices(schema: mf.Schema) -> Tensor:

@@ -119,7 +119,8 @@ def keep(results: dict[str, list[dict[str, Any]]], names: list[str]) -> None:
     """Record the tables of these names and all others, with how many of the former reach the goal."""
     held = sum(all(row["area"] <= row["goal"] for row in results[n] if row["way"] in best(results[n])) for n in names)
     says = SAYS.format(held=held, tables=len(names))
-    record("calibration", results, says=says, packages=["mapie", "scikit-learn"])
+    command = "python benchmarks/calibration.py"
+    record("calibration", results, says=says, packages=["mapie", "scikit-learn"], command=command)
 
 
 def best(rows: list[dict[str, Any]]) -> list[str]:

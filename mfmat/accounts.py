@@ -12,8 +12,10 @@ from mfmat.durations import summarise
 from mfmat.journal import Event, Log
 from mfmat.records import Records
 
-SAID = ("value", "noise", "censored", "cost", "setup", "score", "probability", "reason", "origin", "why")
+SAID = ("value", "noise", "censored", "cost", "setup", "score", "probability", "chance", "reason", "origin", "why")
 """Facts of events that are columns of the history."""
+SELDOM = ("setup", "chance")
+"""Those of which a campaign without any needs no column: of set-ups, and of failures to learn from."""
 
 
 def list_pending(records: Records, log: Log) -> pd.DataFrame:
@@ -28,8 +30,8 @@ def list_pending(records: Records, log: Log) -> pd.DataFrame:
 
 def list_history(events: Sequence[Event]) -> pd.DataFrame:
     """Every event: one row each, in order; amounts of several units as `{"money": 400.0}`."""
-    # A campaign without set-ups needs no column of them.
-    names = [name for name in SAID if name != "setup" or any("setup" in event.facts for event in events)]
+    known = {name for event in events for name in event.facts}
+    names = [name for name in SAID if name not in SELDOM or name in known]
     rows = [[e.time, e.kind, e.round, e.candidate, e.source, *(e.facts.get(name) for name in names)] for e in events]
     columns = ["time", "kind", "round", "candidate", "source", *names]
     return pd.DataFrame(rows, columns=columns, index=pd.Index([event.id for event in events], name="event"))

@@ -145,11 +145,14 @@ class Catalogue:
         found = zip(self._find(table), fidelity, strict=True)
         return {(label, self.schema.sources[i]) for label, i in found if label}
 
+    def cells(self, candidate: str) -> dict[Any, Any]:
+        """The cells of a candidate of the pool; none of any other."""
+        place = self.places.get(candidate)
+        return {} if place is None else self._records[place]
+
     def row(self, entry: Entry) -> dict[str, Any]:
         """The cells of a candidate; what was told along with it, where the pool does not know better."""
-        place = self.places.get(entry.candidate)
-        own = {} if place is None else self._records[place]
-        return {**entry.facts.get("row", {}), **own, self.source_column: entry.source}
+        return {**entry.facts.get("row", {}), **self.cells(entry.candidate), self.source_column: entry.source}
 
     def label(self, entry: Entry) -> Any:
         """Its label in an index."""
@@ -197,8 +200,11 @@ class Catalogue:
         return [first.get(int(key)) for key in _keys(schema, table)]
 
     def _name(self, row: Mapping[Any, Any]) -> dict[str, Any]:
-        material = self.schema.material
-        return {str(name): plain(cell) for name, cell in row.items() if material in (None, name)}
+        if (material := self.schema.material) is not None:
+            return {material: plain(row[material])}
+        cells = {str(name): plain(cell) for name, cell in row.items()}
+        # 1 and 1.0 are one input, whichever of them a file was read as.
+        return {name: float(cell) if type(cell) is int else cell for name, cell in cells.items()}
 
     def read_pairs(self, table: pd.DataFrame, kind: str) -> list[Entry]:
         """The pair that each row is about, as an entry of that kind.

@@ -16,6 +16,7 @@ from torch import Tensor
 from mfmat.amounts import add, by_unit, say, simplest
 from mfmat.answers import Catalogue
 from mfmat.card import digest
+from mfmat.checkup import check_up, is_due
 from mfmat.costs import convert, cost_columns, exchange
 from mfmat.feasibility import chance_of_success
 from mfmat.frames import plain
@@ -38,6 +39,8 @@ Limits = Mapping[str, float] | None
 """What may be spent, by unit; None: whatever it takes."""
 LEAST = 0.01
 """Share of the target's variance at a candidate below which a source is not said to help there."""
+VERDICT = "verdict"
+"""Of the newest check-up, in the card of a round's model."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class View:
     chance: pd.Series | None = None
     pool: Pool | None = None
     outlook: Outlook | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Which sources do not help, by the newest check-up; empty where all do."""
+        return self.surrogate.card.get(VERDICT, "") if self.surrogate else ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ def look(journal: Journal, records: Records, budget: Limits) -> View:
         return view
     catalogue = records.catalogue
     chance = learn_chance(catalogue, ledger, seen)
-    surrogate = unpack(stored) if stored else renew(seen, catalogue.settle(seen), records.settings.recipe, previous)
+    surrogate = unpack(stored) if stored else _renew(records, seen, previous)
     pool = Pool.read(surrogate.schema, catalogue.priced)
     pool = replace(pool, table=catalogue.pool, costs=torch.from_numpy(view.tariff.costs[pool.rows]))
     view = replace(view, surrogate=surrogate, new=not stored, chance=chance, pool=pool)
@@ -116,12 +124,11 @@ def propose(records: Records, view: View, n: int, budget: Limits) -> Proposal:
     else:
         table = _best(records, view, n, limit, seed=seed)
     entries = _entries(catalogue, table)
-    useless = _useless(table, catalogue.schema.sources[-1])
-    if len(table) == n:
-        return Proposal(table, entries, seed, useless)
-    why = _shortage(records, view, entries, limit)
-    why = why or "no other pair tells anything about the target"
-    return Proposal(table, entries, seed, "; ".join(filter(None, [f"{len(table)} of {n}: {why}", useless])))
+    warned = [_useless(table, catalogue.schema.sources[-1]), view.verdict]
+    if len(table) < n:
+        why = _shortage(records, view, entries, limit)
+        warned.insert(0, f"{len(table)} of {n}: {why or 'no other pair tells anything about the target'}")
+    return Proposal(table, entries, seed, "; ".join(filter(None, warned)))
 
 
 def _best(records: Records, view: View, n: int, budget: Limits, *, seed: int) -> pd.DataFrame:
@@ -149,6 +156,16 @@ def _best(records: Records, view: View, n: int, budget: Limits, *, seed: int) ->
     if turn and not table.empty and table[catalogue.source_column].iloc[0] == target:
         table["reason"] = [f"{turn}; {table['reason'].iloc[0]}", *table["reason"].iloc[1:]]
     return table
+
+
+def _renew(records: Records, seen: pd.DataFrame, previous: Surrogate | None) -> Surrogate:
+    """A model of what is seen, with the newest verdict on the sources, so that it is said until there is another."""
+    schema, settings = records.catalogue.schema, records.settings
+    surrogate = renew(seen, records.catalogue.settle(seen), settings.recipe, previous)
+    before, now = (len(each.card["seen"][schema.sources[-1]]) if each else 0 for each in (previous, surrogate))
+    known = previous.card.get(VERDICT, "") if previous else ""
+    verdict = check_up(seen, schema, settings.seed) if is_due(before, now) else known
+    return replace(surrogate, card={**surrogate.card, VERDICT: verdict})
 
 
 def _useless(table: pd.DataFrame, target: str) -> str:
@@ -259,20 +276,22 @@ def _clashes(entries: Sequence[Entry], ledger: Ledger, budget: Limits) -> bool:
 
 def _entries(catalogue: Catalogue, table: pd.DataFrame) -> list[Entry]:
     names = table[catalogue.source_column].tolist()
-    chances = table.attrs.get("probability", [1.0] * len(table))
+    drawn = table.attrs.get("probability", [1.0] * len(table))
+    works = [{} if x is None else {"chance": x} for x in table.attrs.get("chance", [None] * len(table))]
     paid = [
         {name: simplest(amount) for name, amount in each.items() if name == "cost" or any(amount.values())}
         for each in table.attrs["paid"]
     ]
-    cells = zip(table.index, names, paid, table["score"], chances, table["reason"], strict=True)
+    told = [amounts | chance for amounts, chance in zip(paid, works, strict=True)]
+    cells = zip(table.index, names, told, table["score"], drawn, table["reason"], strict=True)
     return [
         Entry(
             "asked",
             json.dumps(plain(label)),
             source,
-            {**amounts, "score": score, "probability": float(chance), "reason": reason, "origin": "model"},
+            {**facts, "score": score, "probability": float(probability), "reason": reason, "origin": "model"},
         )
-        for label, source, amounts, score, chance, reason in cells
+        for label, source, facts, score, probability, reason in cells
     ]
 
 

@@ -17,6 +17,7 @@ from mfmat.amounts import Amount, read_budget, simplest
 from mfmat.answers import Catalogue, refuse
 from mfmat.asking import ask
 from mfmat.auto import Auto
+from mfmat.chunks import Chunks
 from mfmat.corrections import correct
 from mfmat.course import judge_rounds, retrace
 from mfmat.diagnosis import diagnose
@@ -25,11 +26,13 @@ from mfmat.frames import text_digest, write_frame
 from mfmat.journal import Entry, Head, Journal, now
 from mfmat.learner import Learner
 from mfmat.records import Prices, Records, Settings, check_prices, compare
+from mfmat.rounding import recognise
 from mfmat.schema import Schema
 from mfmat.status import Status, Told
 from mfmat.stopping import Rule
 from mfmat.suggestion import Goal
 from mfmat.surrogate import Surrogate
+from mfmat.table_files import read_whole
 
 
 class Campaign:
@@ -80,7 +83,7 @@ class Campaign:
         schema: Schema,
         *,
         recipe: Learner | None = None,
-        pool: pd.DataFrame,
+        pool: pd.DataFrame | Chunks,
         seen: pd.DataFrame | None = None,
         budget: Amount | None = None,
         goal: Goal = "max",
@@ -97,7 +100,8 @@ class Campaign:
             url: a file for SQLite, or the URL of a database, as in `postgresql://host/name`.
             schema: what the columns mean, and what each source costs.
             recipe: any learner; `Auto()` unless given.
-            pool: candidates with every column that the schema reads off a material; other columns travel along.
+            pool: candidates with every column that the schema reads off a material; other columns travel along. A
+                table, a file (.csv, .json, .parquet) or DataFrames one after the other; the campaign keeps all of it.
             seen: what is measured already.
             budget: what all that is asked may cost at most, `{"money": 5000, "days": 90}` where prices are in units.
             goal: `"max"`, `"min"` or `"learn"`.
@@ -131,12 +135,13 @@ class Campaign:
                 f"a campaign for the label {schema.sources[-1]!r}", expected="a target of values", fix="another target"
             )
         compare(schema, budget)
-        catalogue = Catalogue(schema, pool)
+        candidates = read_whole(pool)
+        catalogue = Catalogue(schema, candidates)
         catalogue.check()
         if seen is not None and not seen.empty:
             schema.data(seen)
         check_prices(catalogue, prices, seen)
-        text = write_frame(pool)
+        text = write_frame(candidates)
         start = None if seen is None or seen.empty else write_frame(seen)
         head = Head(
             created=now(),
@@ -207,7 +212,8 @@ class Campaign:
 
         Rows without a value stay pending. A row may answer an ask, repeat a measurement, or be of a material that
         nobody asked for. A value that was told of its pair before is taken for the same measurement, so that a
-        table told twice, or a file that grows from week to week, records each value once.
+        table told twice, or a file that grows from week to week, records each value once. A row of an asked table whose
+        numbers were rounded, to three digits or more, is known again (`mfmat.rounding`).
 
         Args:
             table: an asked table with the value column filled in (and that of the known noise, where there is one);
@@ -224,11 +230,12 @@ class Campaign:
         answers, empty = self._catalogue.read_answers(table, "told")
         with self._journal.writing() as log:
             ledger = self._records.ledger(log)
+            answers, rounded = recognise(answers, self._catalogue, ledger)
             fresh = answers if again else ledger.news(answers)
             entries = ledger.attribute(fresh, self._records.tariff(ledger).bill)
             log.append(entries)
         human = sum(entry.facts["origin"] == "human" for entry in entries)
-        return Told(len(fresh), repeated=len(answers) - len(fresh), empty=len(empty), unasked=human)
+        return Told(len(fresh), len(answers) - len(fresh), len(empty), unasked=human, rounded=rounded)
 
     def correct(self, table: pd.DataFrame, why: str = "") -> int:
         """Replace what was told of these pairs, or known from the start: the new values count, the history keeps all.
@@ -263,6 +270,7 @@ class Campaign:
         entries = self._catalogue.read_pairs(rows, "failed")
         with self._journal.writing() as log:
             ledger = self._records.ledger(log)
+            entries, _ = recognise(entries, self._catalogue, ledger)
             standings = {entry.pair: ledger.pairs.get(entry.pair) for entry in entries}
             told = [entry for entry in entries if (known := standings[entry.pair]) and known.counted]
             refuse(told, "that has a value", "correct(table), where the value is wrong")
@@ -284,9 +292,10 @@ class Campaign:
         Raises:
             TableError: rows that cannot be read, or a pair that is not pending.
         """
-        entries = {entry.pair: entry for entry in self._catalogue.read_pairs(rows, "withdrawn")}
+        named = self._catalogue.read_pairs(rows, "withdrawn")
         with self._journal.writing() as log:
             ledger = self._records.ledger(log)
+            entries = {entry.pair: entry for entry in recognise(named, self._catalogue, ledger)[0]}
             gone = [e for pair, e in entries.items() if pair in ledger.pairs and ledger.pairs[pair].withdrawn]
             left = [entry for entry in entries.values() if entry not in gone]
             pending = ledger.pending

@@ -1,14 +1,15 @@
-"""One verb per call of a campaign: create, ask, tell, fail, withdraw, status, report, export."""
+"""One verb per call of a campaign: create, restore, ask, tell, fail, withdraw, status, report, export."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mfmat.shell import (
+    Acquisition,
     Categories,
     Censored,
     Costs,
@@ -23,14 +24,17 @@ from mfmat.shell import (
     Numbers,
     Out,
     Prices,
+    Rates,
     Recipe,
     Setups,
     Source,
     Unit,
     ValueColumn,
     make_schema,
+    read_acquisition,
     read_budget,
     read_prices,
+    read_rates,
     read_recipe,
     read_rule,
     read_table,
@@ -53,6 +57,7 @@ app = typer.Typer(
 Database = Annotated[str, typer.Argument(help="A file such as gap.db, or postgresql://host/name.")]
 Filled = Annotated[Path, typer.Argument(help="The asked table with its value column filled in.")]
 Rows = Annotated[Path, typer.Argument(help="A table with rows of the asked one.")]
+STOP = 'A rule to end by, as JSON: {"kind": "same_top", "k": 5, "rounds": 3} (repeat).'
 Why = Annotated[str, typer.Option(help="For the history.")]
 
 
@@ -68,6 +73,7 @@ def create(
     source: Source = None,
     cost: Costs = None,
     setup: Setups = None,
+    rate: Rates = None,
     prices: Annotated[Prices, typer.Option(help="As declared, or by the durations that were told.")] = Prices.DECLARED,
     noise: Noise = None,
     censored: Censored = None,
@@ -80,9 +86,10 @@ def create(
         str | None, typer.Option(help="What all that is asked may cost: 5000 or '5000 money, 90 days'.")
     ] = None,
     goal: Annotated[Goal, typer.Option(help="Large values, small ones, or to learn the pool.")] = Goal.MAX,
-    seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random draws.")] = 0,
     temperature: Annotated[float, typer.Option(help="0 takes the best; above, draws, with the chance recorded.")] = 0.0,
-    stop: Annotated[list[str] | None, typer.Option(help="A rule to end by, as JSON (repeat).")] = None,
+    acquisition: Acquisition = None,
+    stop: Annotated[list[str] | None, typer.Option(help=STOP)] = None,
     recipe: Recipe = None,
     as_json: Json = False,
 ) -> None:
@@ -93,10 +100,10 @@ def create(
     """
     from mfmat.campaign import Campaign
 
-    options = {"value": value, "source": source, "noise": noise, "material": material, "group": group}
+    options: dict[str, Any] = {"value": value, "source": source, "noise": noise, "material": material, "group": group}
     options["censored"] = censored
-    setups = read_prices("--setup", setup)
-    schema = make_schema((formula, column, category), cost, label, **options, unit=unit, floor=floor, setup=setups)
+    options |= {"setup": read_prices("--setup", setup), "rates": read_rates(rate)}
+    schema = make_schema((formula, column, category), cost, label, **options, unit=unit, floor=floor)
     campaign = Campaign.create(
         database,
         schema,
@@ -107,6 +114,7 @@ def create(
         goal=goal.value,
         seed=seed,
         temperature=temperature,
+        acquisition=read_acquisition(acquisition),
         stop=[read_rule(text) for text in stop or []],
         prices=prices.value,
     )
@@ -214,7 +222,7 @@ def status(
 def report(
     database: Database,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("campaign.html"),
-    level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.9,
+    level: Annotated[float, typer.Option(help="Share of new values that the intervals should hold.")] = 0.9,
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page: progress against cost, what is pending, whether predictions came true, the history.
@@ -232,7 +240,7 @@ def report(
 def export(
     database: Database, folder: Annotated[Path, typer.Argument(help="A folder to make.")], as_json: Json = False
 ) -> None:
-    """Everything as plain files, which `Campaign.restore` reads.
+    """Everything as plain files, which `mfmat campaign restore` reads.
 
     Example: `mfmat campaign export gap.db gap-campaign`
     """
@@ -240,6 +248,23 @@ def export(
 
     made = Campaign.open(database).export(folder)
     say({"wrote": str(made)}, as_json, f"wrote {made}")
+
+
+@app.command(rich_help_panel="Begin")
+def restore(
+    folder: Annotated[Path, typer.Argument(help="What `mfmat campaign export` wrote.")],
+    database: Database,
+    as_json: Json = False,
+) -> None:
+    """The campaign of an exported folder, in a new database.
+
+    Example: `mfmat campaign restore gap-campaign postgresql://host/gap`
+    """
+    from mfmat.campaign import Campaign
+
+    campaign = Campaign.restore(folder, database)
+    n = len(campaign.history())
+    say({"created": database, "events": n}, as_json, f"created {database}: {n} events")
 
 
 def _opened(database: str, path: Path) -> tuple[Campaign, pd.DataFrame]:

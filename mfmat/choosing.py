@@ -27,6 +27,7 @@ class Choice:
         setup: what setting up its source costs on top, for the first pair of a batch there (u).
         scores: of its candidate in each source; NaN where it is not open.
         highest: the highest score of any pair then.
+        chance: that its measurement gives a value; None where that was not asked.
     """
 
     candidate: int
@@ -39,6 +40,7 @@ class Choice:
     scores: tuple[float, ...]
     highest: float
     probability: float
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def choose(prospects: Prospects, acquisition: Acquisition, terms: Terms, n: int)
             scores=tuple(scores),
             highest=float(score[affordable].max().exp()),
             probability=probability,
+            chance=None if terms.chance is None else float(terms.chance[candidate]),
         )
         chosen.append(choice)
         open_[where], purse = False, purse.pay(fidelity, terms.costs[where])

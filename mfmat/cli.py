@@ -136,7 +136,7 @@ def fit(
 def predict(
     surrogate: Saved,
     table: Annotated[Path, typer.Argument(help="Table of materials.")],
-    level: Annotated[float, typer.Option(help="Of the interval from lower to upper.")] = 0.9,
+    level: Annotated[float, typer.Option(help="Share of new values that the interval should hold.")] = 0.9,
     source: Annotated[str | None, typer.Option(help="Whose value; the target unless given.")] = None,
     out: Out = None,
     on_error: Skip = OnError.RAISE,
@@ -210,7 +210,7 @@ def report(
     pool: Annotated[Path | None, typer.Option(help="Table of candidates to predict on the page.")] = None,
     explain: Annotated[
         Path | None,
-        typer.Option(help="Table that it was fitted to: what each source did to each candidate of --pool."),
+        typer.Option(help="The table given to `mfmat fit`: shows what each source did to each row of --pool."),
     ] = None,
     as_json: Json = False,
 ) -> None:

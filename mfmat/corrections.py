@@ -10,6 +10,7 @@ from mfmat.answers import refuse
 from mfmat.journal import Entry, Journal
 from mfmat.ledger import Ledger, Pair, Standing, reading
 from mfmat.records import Records
+from mfmat.rounding import recognise
 
 
 def correct(journal: Journal, records: Records, answers: Sequence[Entry], why: str) -> int:
@@ -18,9 +19,9 @@ def correct(journal: Journal, records: Records, answers: Sequence[Entry], why: s
     All answers of a pair replace together all that counted of it. Each says which of how many it is (`replicate`),
     so that it stands, in the course and in what is spent, for the measurement that it mends: the last for the newest.
     """
-    given = _group(answers)
     with journal.writing() as log:
         ledger = records.ledger(log)
+        given = _group(recognise(answers, records.catalogue, ledger)[0])
         begun = _group(records.begun)
         measured = {pair: _measured(ledger, pair) + len(begun.get(pair, [])) for pair in given}
         refuse([all_[0] for pair, all_ in given.items() if not measured[pair]], "that was never told", "tell(table)")

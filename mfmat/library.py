@@ -221,8 +221,10 @@ class Library:
             # Whatever the parser, the names or the comparison stumbled over.
             raise SchemaError(
                 f"the condition {condition!r} ({error})",
-                expected=f"one over the facts {', '.join(map(str, _frame(entries).columns))}",
-                fix="\"property == 'band gap' and mae < 0.5\"",
+                expected=f"one over the facts {', '.join(map(str, _frame(entries).columns))}"
+                if entries
+                else f"entries to ask about: {self.shelf.root} holds none",
+                fix="\"property == 'band gap' and mae < 0.5\"" if entries else "check the path, or add(surrogate)",
             ) from error
         return _frame({name: entries[name] for name in met.index})
 

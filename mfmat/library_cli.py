@@ -25,7 +25,7 @@ Condition = Annotated[str, typer.Argument(help="Over the facts; all entries unle
 def add(
     library: Root,
     surrogate: Saved,
-    name: Annotated[str | None, typer.Option(help="Of the entry; made of the property unless given.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the entry; made of the property unless given.")] = None,
     fact: Annotated[list[str] | None, typer.Option(help="NAME=VALUE to ask for later (repeat).")] = None,
     as_json: Json = False,
 ) -> None:
@@ -86,7 +86,7 @@ def query(library: Root, condition: Condition = "", out: Out = None, as_json: Js
 @app.command(rich_help_panel="Take")
 def get(
     library: Root,
-    name: Annotated[str, typer.Argument(help="Of the entry.")],
+    name: Annotated[str, typer.Argument(help="Name of the entry.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the surrogate is saved.")],
     as_json: Json = False,
 ) -> None:

@@ -18,6 +18,8 @@ RESAMPLES = 4000
 POINTS = 40
 """Costs at which a curve is drawn."""
 BASELINES = ("random", "single-fidelity")
+FEWEST = 5
+"""Runs of a policy below which nothing is said to be beyond noise: four all point one way by chance once in eight."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ class Backtest:
         best = min(rows, key=lambda name: rows[name]["mean"])
         others = [baseline for baseline in BASELINES if baseline != best]
         mean = f"mean {self._what()} in {rows[best]['runs']} replayed campaigns"
-        if all(rows[best][f"to_{baseline}_upper"] < 0 for baseline in others):
+        if rows[best]["runs"] < FEWEST:
+            head = f"{best} has the lowest {mean}, too few to tell that from chance ({FEWEST} at least)."
+        elif all(rows[best][f"to_{baseline}_upper"] < 0 for baseline in others):
             head = f"Use {best}: the lowest {mean}."
         else:
             head = f"{best} has the lowest {mean}, but not beyond noise."
@@ -159,7 +163,9 @@ class Backtest:
         said = (_short(each) for each in (mine["mean"], other["mean"]))
         ends = (_short(each, "+") for each in (mean, lower, upper))
         means = "{} against {} of {}, {} ({} to {})".format(*said, baseline, *ends)
-        return f"{means}: no difference beyond noise." if lower <= 0 <= upper else f"{means}."
+        return (
+            f"{means}: no difference beyond noise." if lower <= 0 <= upper and mine["runs"] >= FEWEST else f"{means}."
+        )
 
     def _what(self) -> str:
         if self.terms["goal"] == "learn":

@@ -38,6 +38,7 @@ class Situation:
         schema: what the columns mean, and what a value of each source costs.
         goal: `"max"`, `"min"` or `"learn"`.
         seed: of whatever is drawn at this ask.
+        left: what may still be paid; None: whatever it takes.
     """
 
     seen: pd.DataFrame
@@ -47,6 +48,7 @@ class Situation:
     schema: Schema
     goal: Goal
     seed: tuple[int, ...]
+    left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ class Ask(Policy, kind="ask"):
         seen, schema = restrict(situation, self.sources)
         surrogate = renew(seen, schema, self.recipe, previous.surrogate if previous else None)
         closed, goal = _closed(surrogate, situation), self.goal or situation.goal
-        chosen = suggest(closed, situation.pool, n, goal=goal, first=_first(seen, schema))
+        first, left = _first(seen, schema), situation.left
+        chosen = suggest(closed, situation.pool, n, goal=goal, first=first, budget=left)
         named = zip(chosen.index, chosen[schema.source or "source"], strict=True)
         return Answer([(int(row), str(source)) for row, source in named], surrogate)
 

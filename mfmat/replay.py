@@ -176,11 +176,12 @@ class _Campaign:
             schema=world.schema,
             goal=self.terms.goal,
             seed=(self.seed, asks),
+            left=None if self.terms.budget is None else self._left(),
         )
 
     def pay(self, answer: Answer, step: int, seconds: float) -> None:
-        """Measure what was asked for, as far as the budget goes."""
-        said = self._said(answer)
+        """Measure what was asked for, but for what the budget does not reach."""
+        said, before = self._said(answer), len(self.steps)
         for material, source in answer.pairs:
             fidelity = self.world.schema.fidelity(source)
             if self.closed[material, fidelity]:
@@ -189,10 +190,9 @@ class _Campaign:
                     expected="pairs that are open in the situation",
                     fix="choose among them in the policy",
                 )
-            if not self._measure(material, fidelity, step=step, seconds=seconds, **said.get((material, source), {})):
-                self.over = True
-                return
-        self.over = self.over or not answer.pairs
+            self._measure(material, fidelity, step=step, seconds=seconds, **said.get((material, source), {}))
+        # A policy that sees prices alone would ask for ever for what really costs more than is left.
+        self.over = self.over or len(self.steps) == before
         self._end()
 
     def examine(self, policy: Policy, asks: int) -> None:

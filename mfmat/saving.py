@@ -85,11 +85,12 @@ def _content(path: Path, name: str) -> bytes:
     try:
         return (path / name).read_bytes()
     except OSError as error:
-        raise SavedFileError(
-            f"{path} without a readable {name}",
-            expected=f"a folder with {CARD}, {TENSORS} and {SUMS}",
-            fix="check the path, or copy the whole folder again",
-        ) from error
+        came, fix = f"{path} without a readable {name}", "copy the whole folder again"
+        if not path.exists():
+            came, fix = f"{path}, which is not there", "check the path; Surrogate.save and mfmat fit write one"
+        elif not path.is_dir():
+            came, fix = f"{path}, which is a file", "check the path; a campaign's database is for mfmat campaign"
+        raise SavedFileError(came, expected=f"a folder with {CARD}, {TENSORS} and {SUMS}", fix=fix) from error
 
 
 def _digest(content: bytes) -> str:

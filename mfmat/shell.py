@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mfmat import acquisitions
     from mfmat.amounts import Amount
     from mfmat.features import Featurizer
     from mfmat.learner import Learner
     from mfmat.schema import Schema
     from mfmat.stopping import Rule
+
+V = TypeVar("V")
 
 
 class Goal(StrEnum):
@@ -42,8 +45,6 @@ class OnError(StrEnum):
     SKIP = "skip"
 
 
-DURATION = "duration"
-"""The price of a source whose price is what its measurements took."""
 COLUMNS = "What the columns mean"
 """Of the options that make a schema, in the help of a verb."""
 
@@ -60,14 +61,17 @@ Categories = Annotated[list[str] | None, _column("A column of categories (repeat
 Source = Annotated[str | None, _column("Column naming where a value came from.")]
 Costs = Annotated[
     list[str] | None,
-    _column("SOURCE=PRICE, in order of trust, the target last; PRICE as 400 or '400 money, 3 days'."),
+    _column(
+        "SOURCE=PRICE, in order of trust, the target last; PRICE as 400, '400 money, 3 days', or a column of them."
+    ),
 ]
 Setups = Annotated[list[str] | None, _column("SOURCE=PRICE of the first pair of a batch, on top (repeat).")]
+Rates = Annotated[list[str] | None, _column("UNIT=RATE by which prices in several units are compared (repeat).")]
 Noise = Annotated[str | None, _column("Column of known standard deviations.")]
 Material = Annotated[str | None, _column("Column naming the material.")]
 Censored = Annotated[str | None, _column("Column of < and >, where a value is only a limit.")]
 Group = Annotated[str | None, _column("Column naming what a split must not divide.")]
-Unit = Annotated[str, _column("Of the values.")]
+Unit = Annotated[str, _column("Unit of the values, such as eV.")]
 Labels = Annotated[list[str] | None, _column("A source whose values are class names (repeat).")]
 Floor = Annotated[float | None, _column("The smallest value, which many rows have exactly.")]
 Saved = Annotated[Path, typer.Argument(help="A surrogate saved by `mfmat fit`.")]
@@ -76,6 +80,10 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="A .csv, .json or .parquet to write; the terminal unless given.")
 ]
 Recipe = Annotated[Path | None, typer.Option(help="JSON of a recipe (`recipe.config()`); Auto unless given.")]
+Acquisition = Annotated[
+    str | None,
+    typer.Option(help='What an observation is worth, as JSON: {"kind": "thompson"}; by the goal unless given.'),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for machines, and nothing else there.")]
 
 
@@ -169,14 +177,14 @@ def make_schema(
 
 
 def read_prices(option: str, texts: list[str] | None) -> dict[str, Amount | str] | None:
-    """The price of each source, of SOURCE=PRICE; None where none is given."""
+    """The price of each source, of SOURCE=PRICE, an amount or a column of the table; None where none is given."""
     found: dict[str, Amount | str] = {}
     for text in texts or []:
         name, equals, price = text.rpartition("=")
         amount = read_amount(price) if equals and name else None
-        if amount is None and price != DURATION:
+        if amount is None and not (name and price.isidentifier() and "=" not in name):
             example = f"{option} exp=400 or {option} 'exp=400 money, 3 days'"
-            raise typer.BadParameter(f"{option} {text}: expected SOURCE=PRICE, as in {example}")
+            raise typer.BadParameter(f"{option} {text}: expected SOURCE=PRICE, as in {example}, or a column's name")
         found[name] = price if amount is None else amount
     return found or None
 
@@ -210,14 +218,38 @@ def read_recipe(path: Path | None) -> Learner | None:
     return Learner.of(read_json(path, "a recipe")) if path else None
 
 
+def read_rates(texts: list[str] | None) -> dict[str, float] | None:
+    """What one of each unit counts for, of UNIT=RATE; None where none is given."""
+    found = {}
+    for text in texts or []:
+        unit, equals, rate = text.rpartition("=")
+        try:
+            found[unit] = float(rate if equals and unit else "")
+        except ValueError as error:
+            raise typer.BadParameter(f"--rate {text}: expected UNIT=RATE, as in --rate 'cpu hours=0.05'") from error
+    return found or None
+
+
+def read_acquisition(text: str | None) -> acquisitions.Acquisition | None:
+    """The acquisition that a piece of JSON describes; None where none is given."""
+    from mfmat.acquisitions import Acquisition
+
+    fix = '--acquisition \'{"kind": "thompson", "maximize": true}\''
+    return None if text is None else _read_value(Acquisition.of, text, ("an", "acquisition"), fix)
+
+
 def read_rule(text: str) -> Rule:
     """The stopping rule that a piece of JSON describes."""
-    from mfmat.errors import SchemaError
     from mfmat.stopping import Rule
 
+    return _read_value(Rule.of, text, ("a", "rule"), '--stop \'{"kind": "same_top", "k": 5, "rounds": 3}\'')
+
+
+def _read_value(of: Callable[[Any], V], text: str, what: tuple[str, str], fix: str) -> V:
+    """What a piece of JSON describes; `what` is its article and its noun."""
+    from mfmat.errors import SchemaError
+
     try:
-        return Rule.of(json.loads(text))
+        return of(json.loads(text))
     except (ValueError, TypeError, AttributeError) as error:
-        raise SchemaError(
-            f"the rule {text}", expected="a rule as JSON", fix='--stop \'{"kind": "same_top", "k": 5, "rounds": 3}\''
-        ) from error
+        raise SchemaError(f"the {what[1]} {text}", expected=f"{' '.join(what)} as JSON", fix=fix) from error

@@ -61,6 +61,7 @@ class Told:
         repeated: values that were told before.
         empty: rows without a value yet.
         unasked: of those recorded, measurements that no ask was waiting for.
+        rounded: rows that were known again by rounded numbers.
 
     >>> print(Told(recorded=2, repeated=1))
     2 values recorded; 1 told before
@@ -70,9 +71,11 @@ class Told:
     repeated: int = 0
     empty: int = 0
     unasked: int = 0
+    rounded: int = 0
 
     def __str__(self) -> str:
         parts = [f"{self.recorded} value{'s' * (self.recorded != 1)} recorded"]
         parts += [f"{self.unasked} of them not asked for"] if self.unasked else []
         parts += [f"{self.repeated} told before"] if self.repeated else []
+        parts += [f"{self.rounded} known by rounded inputs"] if self.rounded else []
         return "; ".join(parts + ([f"{self.empty} without a value yet"] if self.empty else []))

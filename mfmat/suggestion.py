@@ -312,6 +312,7 @@ def _table(
     table["reason"] = reasons
     table.attrs["paid"] = [{"cost": each, "setup": setup} for each, setup in zip(own, setups, strict=True)]
     table.attrs["probability"] = [choice.probability for choice in choices]
+    table.attrs["chance"] = [choice.chance for choice in choices]
     table.attrs["highest"] = choices[0].highest if choices else math.nan
     return table
 
@@ -336,4 +337,5 @@ def _reason(several: Sequence[Surrogate], choice: Choice, meaning: str, predicte
     instead = f"; per unit of cost: {name} {choice.score:.2g}, {others}" if others else ""
     setup = {unit: x for unit, x in zip(schema.units, choice.setup, strict=True) if x}
     opened = f"; sets up {name} for this batch ({say(setup)})" if setup else ""
-    return f"{', '.join(said)}; {meaning}; {source}{instead}{opened}"
+    works = "" if choice.chance is None else f"; gives a value with a probability of {choice.chance:.0%}"
+    return f"{', '.join(said)}; {meaning}; {source}{instead}{works}{opened}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mfmat.chunks import Chunks, read_chunks
 from mfmat.errors import TableError
 from mfmat.extras import require
 from mfmat.frames import plain
@@ -54,6 +55,23 @@ def _read_csv(path: Path) -> pd.DataFrame:
         if texts[name].str.fullmatch(r"0\d+").any():
             table[name] = texts[name]
     return table
+
+
+def read_whole(source: pd.DataFrame | Chunks) -> pd.DataFrame:
+    """A table that is in memory, in a file or in chunks, one after the other, as one.
+
+    Raises:
+        TableError: as `read_file`; a chunk that is no table.
+
+    >>> read_whole(pd.DataFrame({"x": [k]}) for k in range(3))["x"].tolist()
+    [0, 1, 2]
+    """
+    if isinstance(source, pd.DataFrame):
+        return source
+    if isinstance(source, str | Path):
+        return read_file(source)
+    chunks = [chunk for _, chunk in read_chunks(source)]
+    return pd.concat(chunks) if chunks else pd.DataFrame()
 
 
 def write_file(table: pd.DataFrame, path: str | Path) -> None:

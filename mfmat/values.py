@@ -47,6 +47,8 @@ class Value:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
         """The value that wrote `config`; of others' classes only those that are already imported are looked at."""
+        if "kind" in config:
+            _find(config["kind"], cls)
         value = _decode(dict(config))
         if not isinstance(value, cls):
             raise SchemaError(
@@ -55,6 +57,20 @@ class Value:
                 fix="check which file or field this configuration belongs to",
             )
         return value
+
+
+def _find(kind: str, family: type = object) -> type:
+    """The class of a kind."""
+    if kind not in _kinds and kind in HOMES:
+        import_module(f"mfmat.{HOMES[kind]}")
+    if kind not in _kinds:
+        known = sorted(name for name, each in _kinds.items() if issubclass(each, family))
+        raise UnknownNameError(
+            f"kind {kind!r}",
+            expected=f"one of {', '.join(known)}",
+            fix=nearest(kind, known) + "import the module that defines it, then load again",
+        )
+    return _kinds[kind]
 
 
 def _encode(item: Any) -> Any:
@@ -86,15 +102,7 @@ def _decode(item: Any) -> Any:
     if "kind" not in item:
         return fields
     kind = item["kind"]
-    if kind not in _kinds and kind in HOMES:
-        import_module(f"mfmat.{HOMES[kind]}")
-    if kind not in _kinds:
-        raise UnknownNameError(
-            f"kind {kind!r}",
-            expected=f"one of {', '.join(sorted(_kinds))}",
-            fix=nearest(kind, _kinds) + "import the module that defines it, then load again",
-        )
-    names = {field.name for field in dataclasses.fields(_kinds[kind])}  # type: ignore[arg-type]
+    names = {field.name for field in dataclasses.fields(_find(kind))}
     if unknown := set(fields) - names:
         raise UnknownNameError(
             f"field {min(unknown)!r} of {kind!r}",

@@ -93,9 +93,10 @@ weights[["view", "weight", "lower", "upper"]].round(2)
 
 # %% [markdown]
 # A small share can settle what the large one leaves open: the elements explain most of the spread, the network the
-# rest. Where several views know the same, their weights are uncertain: one can stand for another. `predictions` holds
-# CHGNet's energy, which a formation energy is made of. So this is a property that the network knows well. Another one
-# may profit more or less: put `moe/jarvis_2d_gap_opt` above, and see.
+# rest. Where several views know the same, their weights are uncertain: one can stand for another.
+# `predictions + linear` is a linear function of what CHGNet predicts: its energy, which a formation energy is made of.
+# So this is a property that the network knows well. Another one may profit more or less: put `moe/jarvis_2d_gap_opt`
+# above, and see.
 
 # %% [markdown]
 # ## The picture

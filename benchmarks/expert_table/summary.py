@@ -80,7 +80,19 @@ def write_fusion(path: Path) -> None:
         if len(lines := learning(own)) > 1:
             tables[f"{data}, the learning curve"] = lines
     threads = ", ".join(sorted({str(row["threads"]) for row in rows}))
-    record("fusion", tables, says=FUSION.format(threads=threads), command="python benchmarks/fusion.py")
+    record("fusion", tables, says=FUSION.format(threads=threads), command="; ".join(commands(rows)))
+
+
+def commands(rows: Sequence[Row]) -> list[str]:
+    """What has to be typed for these cells, a line for each number of training rows."""
+    data: dict[tuple[int, int], set[str]] = {}
+    for row in rows:
+        data.setdefault((row["rows"] or 0, row["cheap"] or 0), set()).add(row["data"])
+    lines = []
+    for (trusted, cheap), names in sorted(data.items()):
+        size = (f" --rows {trusted}" if trusted else "") + (f" --cheap {cheap}" if cheap else "")
+        lines.append(f"python benchmarks/fusion.py --data {' '.join(sorted(names))}{size}")
+    return lines
 
 
 def fused(line: dict[str, Any], rows: Sequence[Row]) -> dict[str, Any]:

@@ -83,6 +83,11 @@ class CrystalViews(Featurizer, ABC):
         """One view a level, named after the column, the backbone and the level; then those of a fallback."""
         return self._own | (self._of_fallback if self.fallback else {})
 
+    @property
+    def kernels(self) -> dict[str, str]:
+        """A linear term beside the learner's own for predictions: many a property is another, shifted and scaled."""
+        return {view: " + linear" for view in self._own if view.endswith(".predictions")}
+
     def encode(self, table: pd.DataFrame) -> tuple[Numbers, list[Problem]]:
         """Numbers (n x d, one view after the other), and the crystals that cannot be read or are refused."""
         if self.fallback and not self.typical:

@@ -69,7 +69,7 @@ function telling(plot) {
   function show(i) {
     if (now >= 0) points[now].node.classList.remove("near");
     now = i;
-    if (i < 0) return void (tip.style.visibility = "hidden");
+    if (i < 0) return void (tip.style.opacity = 0);
     const { node, label } = points[i];
     node.classList.add("near");
     if (tip.textContent !== label) tip.textContent = label;
@@ -77,7 +77,7 @@ function telling(plot) {
     const left = Math.min(Math.max(at.x + at.width / 2 - box.width / 2, 8), document.documentElement.clientWidth - box.width - 8);
     const above = at.y - box.height - 8;
     tip.style.transform = `translate(${left}px, ${above > 8 ? above : at.bottom + 8}px)`;
-    tip.style.visibility = "visible";
+    tip.style.opacity = 1;
   }
 
   function nearest(event) {

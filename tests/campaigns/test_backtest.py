@@ -161,8 +161,23 @@ def test_a_cheap_source_that_tells_lowers_the_cost(result: Backtest) -> None:
 
 def test_two_of_a_kind_do_not_differ_beyond_noise() -> None:
     table, schema = make(20)
-    result = mf.backtest(table, schema, [], seeds=[4, 5], start=18)
+    result = mf.backtest(table, schema, [], seeds=range(4, 10), start=18)
     assert "no difference beyond noise" in result.verdict()
+
+
+def test_few_runs_are_no_evidence() -> None:
+    result = mf.backtest(*make(20), [], seeds=1, start=2)
+    assert "in 1 replayed campaigns, too few to tell that from chance (5 at least)." in result.verdict()
+    assert "Use" not in result.verdict()
+    assert "noise" not in result.verdict()
+
+
+def test_a_batch_fits_the_budget() -> None:
+    table, schema = make(20)
+    result = mf.backtest(table, schema, Ask(mf.GP(steps=5)), seeds=1, start=2, budget=47, batch=8, stop="budget")
+    mine = result.steps[result.steps["policy"] == "gp"]
+    # Two of 11 each at the start; what is left goes to the last unit.
+    assert mine["cost"].sum() == 47
 
 
 def test_the_farthest_start_spreads() -> None:

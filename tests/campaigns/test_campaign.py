@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import mfmat as mf
 from mfmat import asking
@@ -323,6 +324,9 @@ def test_failures_are_learned_from(tmp_path: Path, begin: Begin) -> None:
     chance = look(campaign._journal, campaign._records, None).chance
     assert chance is not None
     assert chance.iloc[0] > 0.6 > 0.4 > chance.iloc[-1]
+    todo = campaign.ask(2)
+    assert campaign.history()["chance"].tolist()[-2:] == [chance[place] for place in todo.index]
+    assert todo["reason"].str.contains("gives a value with a probability of").all()
 
 
 def test_what_is_likely_to_fail_comes_last(campaign: mf.Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,3 +395,26 @@ def test_times_are_in_utc_whatever_the_zone_of_the_machine(
     (said,) = campaign.history()["time"]
     assert said.endswith("+00:00")
     assert before - timedelta(seconds=1) < datetime.fromisoformat(said) < datetime.now(UTC) + timedelta(seconds=1)
+
+
+def test_a_pool_comes_from_a_file_or_in_chunks(tmp_path: Path, begin: Begin, campaign: mf.Campaign) -> None:
+    pool = campaign.pool.reset_index(drop=True)
+    pool.to_csv(tmp_path / "pool.csv", index=False)
+    chunks = (pool[start : start + 2].reset_index(drop=True) for start in range(0, 6, 2))
+    for i, source in enumerate([tmp_path / "pool.csv", str(tmp_path / "pool.csv"), chunks]):
+        made = begin(tmp_path / f"{i}.db", pool=source)
+        pd.testing.assert_frame_equal(made.pool, pool, check_index_type=False)
+    with pytest.raises(TableError, match="an empty pool"):
+        begin(tmp_path / "none.db", pool=iter(()))
+
+
+def test_what_others_draw_is_left_alone(tmp_path: Path, begin: Begin) -> None:
+    def states() -> tuple[list[int], list[int]]:
+        return np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002 (what others draw from)
+
+    before = states()
+    campaign = begin(tmp_path / "gap.db", temperature=0.5, recipe=mf.Auto())
+    campaign.tell(campaign.ask(2).assign(y=0.5))
+    campaign.ask()
+    campaign.calibration()
+    assert states() == before

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import mfmat as mf
 from mfmat import cli
+from mfmat.acquisitions import Thompson
 from mfmat.errors import SchemaError, TableError
 from mfmat.filled_in import read_filled
 from mfmat.frames import read_frame, write_frame
@@ -58,7 +59,8 @@ def test_a_campaign_from_the_shell(folder: Path) -> None:
     assert "spent 3, 6 left; 2 rounds" in said
     assert pd.read_csv("pending.csv").empty
     assert run("export", "gap.db", "out").stdout == "wrote out\n"
-    campaign = mf.Campaign.restore("out", "restored.db")
+    assert run("restore", "out", "restored.db").stdout == "created restored.db: 9 events\n"
+    campaign = mf.Campaign.open("restored.db")
     assert campaign.seen()["y"].tolist()[-2:] == [0.5, 0.45]
     assert campaign.recipe == mf.GP(steps=5)
 
@@ -203,6 +205,26 @@ def test_units_set_ups_and_learned_prices_from_the_shell(folder: Path) -> None:
         assert "expected 400, or '400 money, 3 days'" in " ".join(
             run("ask", "units.db", "--budget", wrong).stderr.split()
         )
+
+
+def test_rates_columns_of_prices_and_an_acquisition_from_the_shell(folder: Path) -> None:
+    pool = pd.read_csv("pool.csv")
+    pool.assign(hours=2.0 + pool.index).to_csv("pool.csv", index=False)
+    options = ["--seen", "seen.csv", *OPTIONS[:6], "--recipe", "recipe.json"]
+    costs = ["--cost", "cheap=2 cpu hours", "--cost", "trusted=40 money"]
+    rates = ["--rate", "cpu hours=0.5", "--rate", "money=1"]
+    run("create", "rates.db", "pool.csv", *options, *costs, *rates, "--acquisition", '{"kind": "thompson"}')
+    campaign = mf.Campaign.open("rates.db")
+    assert campaign.schema.rates == {"cpu hours": 0.5, "money": 1.0}
+    assert campaign.acquisition == Thompson()
+    run("create", "hours.db", "pool.csv", *options, "--cost", "cheap=1", "--cost", "trusted=hours")
+    asked = mf.Campaign.open("hours.db").ask(12)
+    trusted = asked[asked["source"] == "trusted"]
+    assert trusted["cost"].tolist() == trusted["hours"].tolist()
+    again = ["create", "new.db", "pool.csv", *options]
+    assert "expected UNIT=RATE" in run(*again, *costs, "--rate", "money").stderr
+    with pytest.raises(SchemaError, match="an acquisition as JSON"):
+        run(*again, *costs, *rates, "--acquisition", "thompson")
 
 
 @pytest.mark.parametrize("out", ["todo.xlsx", "nowhere/todo.csv"])

@@ -254,7 +254,7 @@ def test_a_file_that_is_no_text_is_one_line(
 ABSENT = {
     "a missing table": (["predict", "gap.mfmat", "none.csv"], "none.csv"),
     "a folder for a table": (["predict", "gap.mfmat", "."], "directory"),
-    "a missing surrogate": (["predict", "none.mfmat", "gaps.csv"], "none.mfmat without a readable SHA256SUMS"),
+    "a missing surrogate": (["predict", "none.mfmat", "gaps.csv"], "none.mfmat, which is not there"),
     "a missing recipe": ([*FIT, "--recipe", "none.json"], "none.json"),
     "an unknown source": (["predict", "gap.mfmat", "gaps.csv", "--source", "exq"], "did you mean 'exp'?"),
     "a level that is none": (["predict", "gap.mfmat", "gaps.csv", "--level", "90"], "level=90.0"),
@@ -289,7 +289,7 @@ def test_a_recipe_that_is_none_is_one_line(
 MISUSED = {
     "no price": ([*FIT, "--cost", "hse"], "--cost hse: expected SOURCE=PRICE"),
     "no source": ([*FIT, "--cost", "5"], "--cost 5: expected SOURCE=PRICE"),
-    "a price as text": ([*FIT, "--cost", "hse=cheap"], "--cost hse=cheap: expected SOURCE=PRICE"),
+    "a price as text": ([*FIT, "--cost", "hse=4OO"], "--cost hse=4OO: expected SOURCE=PRICE"),
     "no inputs": (["fit", "gaps.csv", "--value", "gap", "-o", "gap.mfmat"], "no inputs: give --formula"),
     "no value": (["fit", "gaps.csv", "--formula", "formula", "-o", "gap.mfmat"], "--value"),
     "an unknown goal": (["suggest", "gap.mfmat", "gaps.csv", "--goal", "best"], "best"),

@@ -182,7 +182,8 @@ def test_a_campaign_told_by_a_machine(line: pd.DataFrame, call: Any) -> None:
     (row,) = json.loads(call("campaign", "ask", "c.db", "--json")[1])
     Path("filled.json").write_text(json.dumps([{**row, "y": 1.25}]))
     _, out, _ = call("campaign", "tell", "c.db", "filled.json", "--json")
-    assert json.loads(out) == {"recorded": 1, "repeated": 0, "empty": 0, "unasked": 0, "pending": 0}
+    told = {"recorded": 1, "repeated": 0, "empty": 0, "unasked": 0, "rounded": 0, "pending": 0}
+    assert json.loads(out) == told
     status = json.loads(call("campaign", "status", "c.db", "--json")[1])
     assert status["sources"] == {"y": {"asked": 1, "told": 1, "failed": 0, "pending": 0}}
     assert (status["spent"], status["left"], status["rounds"]) == (1.0, 4.0, 1)
@@ -205,6 +206,29 @@ def test_a_backtest(line: pd.DataFrame, call: Any) -> None:
     assert facts["wrote"] == ["s.csv"]
     assert facts["verdict"]
     assert [row["policy"] for row in facts["summary"]] == pd.read_csv("s.csv")["policy"].tolist()
+
+
+def test_a_backtest_in_two_processes_with_a_unit(line: pd.DataFrame, call: Any) -> None:
+    line.assign(kind="exp").to_csv("kinds.csv", index=False)
+    words = (
+        "backtest kinds.csv --column x --value y --source kind --seeds 2 --start 2 --recipe recipe.json --stop budget"
+    )
+    options = ["--cost", "exp=2 days", "--budget", "8 days", "--json"]
+    said = [json.loads(call(*words.split(), *options, *more)[1]) for more in ([], ["--workers", "2"])]
+    for facts in said:
+        for row in facts["summary"]:
+            row.pop("seconds")
+    assert said[0] == said[1]
+    assert "expected 1 or more" in call(*words.split(), *options, "--workers", "0")[2]
+
+
+def test_a_backtest_of_learning(line: pd.DataFrame, call: Any) -> None:
+    cheap = line.assign(kind="pbe", y=line["y"] + 0.1)
+    pd.concat([line.assign(kind="exp"), cheap]).to_csv("kinds.csv", index=False)
+    words = "backtest kinds.csv --column x --value y --source kind --cost pbe=1 --cost exp=9 --seeds 1 --start 2"
+    more = "--goal learn --budget 36 --given pbe --test 0.3 --recipe recipe.json --json"
+    facts = json.loads(call(*words.split(), *more.split())[1])
+    assert facts["verdict"].count("mean CRPS") == 1
 
 
 def test_what_to_measure_and_where_it_is_written(line: pd.DataFrame, call: Any) -> None:

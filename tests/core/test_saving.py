@@ -185,7 +185,8 @@ def test_what_is_no_surrogate_is_an_error(made: str, tmp_path: Path) -> None:
         path.mkdir()
     if made == "a file":
         path.write_text("gaps")
-    with pytest.raises(SavedFileError, match=r"gap\.mfmat without a readable"):
+    what = {"nothing": ", which is not there", "a folder": " without a readable", "a file": ", which is a file"}
+    with pytest.raises(SavedFileError, match=rf"gap\.mfmat{what[made]}"):
         mf.load(path)
 
 

@@ -374,6 +374,8 @@ def test_a_candidate_that_fails_for_sure_is_the_last(surrogate: mf.Surrogate) ->
     assert mf.suggest(surrogate, POOL, chance=chance)["x"].iloc[0] != first
     half = mf.suggest(surrogate, POOL, chance=pd.Series(0.5, POOL.index))
     assert half["score"].iloc[0] == pytest.approx(mf.suggest(surrogate, POOL)["score"].iloc[0] / 2)
+    assert half["reason"].str.contains("gives a value with a probability of 50%").all()
+    assert not mf.suggest(surrogate, POOL)["reason"].str.contains("gives a value").any()
 
 
 def test_with_a_temperature_pairs_are_drawn_as_often_as_it_says(surrogate: mf.Surrogate) -> None:

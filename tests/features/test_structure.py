@@ -46,6 +46,13 @@ def test_one_view_a_level(counted):
     assert X[:, 4].tolist() == [2, 2]
 
 
+def test_a_value_may_be_a_prediction_shifted_and_scaled():
+    assert mf.Structure("s").kernels == {"s.chgnet.predictions": " + linear"}
+    assert mf.Structure("s", level="V3").kernels == {}
+    own = mf.Structure("s", backbone="cgcnn", fallback="composition")
+    assert own.kernels == {"s.cgcnn.predictions": " + linear"}
+
+
 def test_moments_are_those_of_the_atoms(counted):
     X, _ = counted(level="atoms", moments=("std", "min")).encode(salts(1))
     assert X[0].tolist() == pytest.approx([1, 0.5 / 3, 1, 0], abs=1e-6)

@@ -36,6 +36,8 @@ PAGES = [
     "docs/clusters.md",
     "docs/library.md",
     "docs/auto.md",
+    "docs/shotgun.md",
+    "docs/pretrained.md",
     "docs/which-stack.md",
     "docs/add-your-own.md",
     "docs/coming-from.md",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+import mfmat as mf
 from mfmat import acquisitions, auto, calibrators, experts, features, gates, pretrained, shotgun, stacks
 from mfmat.values import Value
 
@@ -25,7 +27,10 @@ FAMILIES = {
     "calibrators": calibrators,
     "acquisitions": acquisitions,
 }
-ALONE = {"Auto": (auto, "auto.md"), "Shotgun": (shotgun, "library.md"), "Pretrained": (pretrained, "library.md")}
+ALONE = {"Auto": (auto, "auto.md"), "Shotgun": (shotgun, "shotgun.md"), "Pretrained": (pretrained, "pretrained.md")}
+FEW = ("shotgun.md", "pretrained.md")
+"""Pages of learners that stand alone, and are laid out like those of a family."""
+PAPER = re.compile(r"doi:|doi\.org|arXiv|ISBN|NeurIPS|Proc\.")
 
 
 def leaves(nav: Any) -> Iterator[str]:
@@ -59,16 +64,31 @@ def test_learners_of_no_family_have_one(name: str) -> None:
     module, page = ALONE[name]
     assert hasattr(module, name)
     assert page in NAV
-    assert name in (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert (ROOT / "docs" / page).read_text(encoding="utf-8").startswith(f"# {name}\n")
 
 
-@pytest.mark.parametrize("page", [page for page in NAV if page.split("/")[0] in FAMILIES])
+@pytest.mark.parametrize("page", [*(page for page in NAV if page.split("/")[0] in FAMILIES), *FEW])
 def test_a_page_says_when_what_it_costs_and_where_it_ends(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     heads = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert {"When", "Cost", "Limits"} <= set(heads), f"{page}: {heads}"
     assert "```python" in text
     assert "$" in text, f"{page} has no formula"
+    assert PAPER.search(text), f"{page} names no paper"
+
+
+def test_the_index_of_the_reference_has_every_public_name() -> None:
+    index = (ROOT / "docs" / "reference" / "index.md").read_text(encoding="utf-8")
+    assert set(mf.__all__) - set(re.findall(r"`([\w.]+)`", index)) == set()
+
+
+def test_the_command_of_the_fusions_names_every_table() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "fusion.json").read_text(encoding="utf-8"))
+    said = [set(line.split()) for line in found["command"].split("; ")]
+    for title in found["results"]:
+        data, *size = re.sub(r", the learning curve$", "", title).split(", ")
+        words = {data, *re.findall(r"\d+", " ".join(size))}
+        assert any(words <= line for line in said), title
 
 
 def test_every_page_is_in_the_navigation_once() -> None:

@@ -13,6 +13,12 @@ pytestmark = pytest.mark.browser
 FIRST = "[...document.querySelectorAll('#predictions-table tbody tr:not([hidden])')].map(r => r.cells[0].textContent)"
 
 
+@pytest.fixture(scope="module")
+def pages(page: Path, search_page: Path, replayed: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Of a surrogate, a campaign and a backtest."""
+    return [page, search_page, mf.report(replayed, tmp_path_factory.mktemp("backtest") / "page.html")]
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1200, 768, 360])
 def test_it_opens(browser: Any, page: Path, width: int, dark: bool) -> None:
@@ -74,7 +80,7 @@ def test_a_point_names_its_material(browser: Any, page: Path, job: Any) -> None:
     browser.point(browser.run(f"{place}.x") + 3, browser.run(f"{place}.y") + 3)
     tip = browser.run("document.getElementById('tip').textContent")
     assert tip.split(":")[0] in set(job.table["formula"])
-    assert browser.run("getComputedStyle(document.getElementById('tip')).visibility") == "visible"
+    assert browser.run("getComputedStyle(document.getElementById('tip')).opacity") == "1"
 
 
 def test_the_keyboard_goes_from_point_to_point(browser: Any, page: Path) -> None:
@@ -86,7 +92,7 @@ def test_the_keyboard_goes_from_point_to_point(browser: Any, page: Path) -> None
         tips.append(browser.run("document.getElementById('tip').textContent"))
     assert tips[0] == tips[2] != tips[1]
     browser.press("Escape")
-    assert browser.run("getComputedStyle(document.getElementById('tip')).visibility") == "hidden"
+    assert browser.run("getComputedStyle(document.getElementById('tip')).opacity") == "0"
 
 
 def test_a_finger_reads_a_point_and_may_leave(browser: Any, page: Path, job: Any) -> None:
@@ -100,11 +106,11 @@ def test_a_finger_reads_a_point_and_may_leave(browser: Any, page: Path, job: Any
     touch = [{"x": at[0], "y": at[1]}]
     browser.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=touch)
     browser.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
-    visible = "getComputedStyle(document.getElementById('tip')).visibility"
-    assert browser.run(visible) == "visible"
+    visible = "getComputedStyle(document.getElementById('tip')).opacity"
+    assert browser.run(visible) == "1"
     assert browser.run("document.getElementById('tip').textContent").split(":")[0] in set(job.table["formula"])
     browser.run("document.querySelector('h1').dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}))")
-    assert browser.run(visible) == "hidden"
+    assert browser.run(visible) == "0"
 
 
 def test_the_first_key_skips_to_the_verdict(browser: Any, page: Path) -> None:
@@ -117,14 +123,31 @@ def test_the_first_key_skips_to_the_verdict(browser: Any, page: Path) -> None:
     assert browser.run(f"{focused}.id") == "main"
 
 
+def test_text_is_large_enough_on_a_phone(browser: Any, pages: list[Path]) -> None:
+    for path in pages:
+        browser.open(path, width=360)
+        sizes = browser.run(
+            "[...document.querySelectorAll('.plot text')]"
+            ".map(text => parseFloat(getComputedStyle(text).fontSize) * text.ownerSVGElement.getScreenCTM().a)"
+        )
+        assert min(sizes) >= 11
+        letters = "[...document.querySelectorAll('p, li, td, th, dd, dt, figcaption, summary, button, label, a')]"
+        assert min(browser.run(f"{letters}.map(each => parseFloat(getComputedStyle(each).fontSize))")) >= 11
+
+
+def test_what_a_point_says_can_be_heard_from_the_first_on(browser: Any, pages: list[Path]) -> None:
+    for path in pages:
+        browser.open(path)
+        # What is hidden is no live region yet, and the first words in it would be lost.
+        shown = browser.run(
+            "(style => [style.visibility, style.display])(getComputedStyle(document.getElementById('tip')))"
+        )
+        assert shown == ["visible", "block"]
+
+
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_is_large_and_dark_enough(browser: Any, page: Path, dark: bool) -> None:
+def test_text_is_dark_enough(browser: Any, page: Path, dark: bool) -> None:
     browser.open(page, width=360, dark=dark)
-    sizes = browser.run(
-        "[...document.querySelectorAll('.plot text')]"
-        ".map(text => parseFloat(getComputedStyle(text).fontSize) * text.ownerSVGElement.getScreenCTM().a)"
-    )
-    assert min(sizes) >= 11
     contrast = """(names => {
       const shade = colour => colour.match(/\\d+/g).slice(0, 3).map(c => c / 255)
         .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
@@ -186,6 +209,15 @@ def test_measurements_are_told_by_the_arrow_keys(browser: Any, search_page: Path
     tip = browser.run("document.getElementById('tip').textContent")
     assert "by then" in tip
     assert browser.run("document.querySelectorAll('#progress script, #tip script').length") == 0
+
+
+def test_tables_fit_the_paper(browser: Any, pages: list[Path]) -> None:
+    for path in pages:
+        browser.open(path, width=718, media="print")  # A4 less its margins
+        tables = "[...document.querySelectorAll('.scroll')]"
+        cut = f"{tables}.filter(each => each.scrollWidth > each.clientWidth + 1)"
+        assert browser.run(f"{cut}.map(each => each.textContent.slice(0, 60))") == []
+        assert browser.run("document.documentElement.scrollWidth") <= 718
 
 
 def test_a_campaign_is_printed_whole(browser: Any, search_page: Path, tmp_path: Path) -> None:
