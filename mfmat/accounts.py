@@ -9,7 +9,7 @@ import pandas as pd
 from mfmat.amounts import add, by_unit
 from mfmat.costs import cost_columns, exchange
 from mfmat.durations import summarise
-from mfmat.journal import Event, Log
+from mfmat.journal import EXTENDED, Event, Log
 from mfmat.records import Records
 
 SAID = ("value", "noise", "censored", "cost", "setup", "score", "probability", "chance", "reason", "origin", "why")
@@ -32,7 +32,11 @@ def list_history(events: Sequence[Event]) -> pd.DataFrame:
     """Every event: one row each, in order; amounts of several units as `{"money": 400.0}`."""
     known = {name for event in events for name in event.facts}
     names = [name for name in SAID if name not in SELDOM or name in known]
-    rows = [[e.time, e.kind, e.round, e.candidate, e.source, *(e.facts.get(name) for name in names)] for e in events]
+    about = [(e.candidate, e.source) if e.kind != EXTENDED else (None, None) for e in events]
+    rows = [
+        [e.time, e.kind, e.round, *pair, *(e.facts.get(name) for name in names)]
+        for e, pair in zip(events, about, strict=True)
+    ]
     columns = ["time", "kind", "round", "candidate", "source", *names]
     return pd.DataFrame(rows, columns=columns, index=pd.Index([event.id for event in events], name="event"))
 

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from mfmat.amounts import add, by_unit, say, simplest
 from mfmat.answers import Catalogue
-from mfmat.card import digest
 from mfmat.checkup import check_up, is_due
 from mfmat.costs import convert, cost_columns, exchange
 from mfmat.feasibility import chance_of_success
@@ -75,6 +74,14 @@ class Proposal:
 
 def ask(journal: Journal, records: Records, n: int, budget: Limits, *, anyway: bool = False) -> pd.DataFrame:
     """The n pairs most worth their price, recorded as asked; see `Campaign.ask`."""
+    while (table := _ask_of(journal, records, n, budget, anyway=anyway)) is None:
+        with journal.reading() as log:
+            records = Records.of(log)
+    return table
+
+
+def _ask_of(journal: Journal, records: Records, n: int, budget: Limits, *, anyway: bool) -> pd.DataFrame | None:
+    """As `ask`; None where the campaign was extended meanwhile, and is another."""
     began = time.monotonic()
     view = look(journal, records, budget)
     while True:
@@ -83,7 +90,9 @@ def ask(journal: Journal, records: Records, n: int, budget: Limits, *, anyway: b
         if why := _end(records, view, proposal):
             proposal = _stopped(proposal, why, anyway=anyway)
         with journal.writing() as log:
-            view.ledger.add(log.events(after=saw))
+            if log.extended() > records.extended:
+                return None
+            view.ledger.add(records.events(log, after=saw))
             if not _clashes(proposal.entries, view.ledger, records.budget):
                 round_ = _round(records, view, proposal, saw)
                 number = len(log.rounds()) + 1
@@ -97,7 +106,7 @@ def look(journal: Journal, records: Records, budget: Limits) -> View:
     with journal.reading() as log:
         ledger = records.ledger(log)
         seen, rounds = records.seen(ledger), log.rounds()
-        stored = None if seen.empty else log.model(digest(seen))
+        stored = None if seen.empty else log.model(records.key(seen))
         fitted = any(each.table_sha256 for each in rounds)
         previous = records.model(log) if fitted and stored is None else None
         earlier = _earlier(log, records, seen)
@@ -213,7 +222,7 @@ def _earlier(log: Log, records: Records, seen: pd.DataFrame) -> list[bytes]:
     if not memory or seen.empty:
         return []
     tables = dict.fromkeys(each.table_sha256 for each in reversed(log.rounds()) if each.table_sha256)
-    tables.pop(digest(seen), None)
+    tables.pop(records.key(seen), None)
     return [model for table in list(tables)[:memory] if (model := log.model(table))]
 
 
@@ -232,7 +241,12 @@ def _outlook(records: Records, view: View, earlier: Sequence[bytes]) -> Outlook:
         unknown=view.pool.first & ~torch.isin(view.pool.keys, torch.tensor(known, dtype=torch.long)),
         maximize=maximize,
         best=prospects.best(maximize) if surrogate.card["means"] else None,
-        earlier=[_mean(unpack(model), catalogue.priced) for model in earlier],
+        # Before a pool was extended, its categories may have had fewer levels.
+        earlier=[
+            _mean(model, catalogue.priced)
+            for model in map(unpack, earlier)
+            if not records.extended or model.schema.featurizers == surrogate.schema.featurizers
+        ],
     )
 
 
@@ -301,7 +315,7 @@ def _round(records: Records, view: View, proposal: Proposal, saw: int) -> Round:
         time=now(),
         recipe=json.dumps(records.settings.recipe.config()),
         seed=proposal.seed,
-        table_sha256=digest(view.seen) if view.surrogate else None,
+        table_sha256=records.key(view.seen) if view.surrogate else None,
         last_event=saw,
         seconds=0.0,
         note=proposal.note,

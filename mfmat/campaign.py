@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from mfmat import campaign_files
 from mfmat.accounts import list_costs, list_history, list_pending
 from mfmat.acquisitions import Acquisition
 from mfmat.amounts import Amount, read_budget, simplest
-from mfmat.answers import Catalogue, refuse
+from mfmat.answering import fail, tell, withdraw
 from mfmat.asking import ask
 from mfmat.auto import Auto
 from mfmat.chunks import Chunks
@@ -22,17 +21,15 @@ from mfmat.corrections import correct
 from mfmat.course import judge_rounds, retrace
 from mfmat.diagnosis import diagnose
 from mfmat.errors import SchemaError
-from mfmat.frames import text_digest, write_frame
-from mfmat.journal import Entry, Head, Journal, now
+from mfmat.founding import extend, found
+from mfmat.journal import Journal
 from mfmat.learner import Learner
-from mfmat.records import Prices, Records, Settings, check_prices, compare
-from mfmat.rounding import recognise
+from mfmat.records import Prices, Records, Settings
 from mfmat.schema import Schema
 from mfmat.status import Status, Told
 from mfmat.stopping import Rule
 from mfmat.suggestion import Goal
 from mfmat.surrogate import Surrogate
-from mfmat.table_files import read_whole
 
 
 class Campaign:
@@ -42,10 +39,7 @@ class Campaign:
     several people and processes may ask and tell at once. `Campaign.create` begins one, `Campaign.open` goes on.
 
     Attributes:
-        schema: what the columns mean, and what each source costs.
         recipe: what is fitted.
-        pool: the candidates.
-        budget: what all that is asked may cost, a number or one for each unit of the prices; None: without limit.
         goal: `"max"`, `"min"` or `"learn"`.
         seed: of whatever is drawn.
         temperature: of the softmax that pairs are drawn by; 0: always the best.
@@ -68,13 +62,34 @@ class Campaign:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._records = Records.of(journal)
-        self._catalogue = self._records.catalogue
-        self.schema, self.pool = self._catalogue.schema, self._catalogue.pool
-        settings = self._records.settings
-        self.recipe, self.budget, self.goal, self.seed = settings.recipe, settings.budget, settings.goal, settings.seed
+        with journal.reading() as log:
+            self._known = Records.of(log)
+        settings = self._known.settings
+        self.recipe, self.goal, self.seed, self.prices = settings.recipe, settings.goal, settings.seed, settings.prices
         self.temperature, self.acquisition, self.stop = settings.temperature, settings.acquisition, settings.stop
-        self.prices = settings.prices
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns mean, and what each source costs by now."""
+        return self._records.catalogue.schema
+
+    @property
+    def pool(self) -> pd.DataFrame:
+        """The candidates by now."""
+        return self._records.catalogue.pool
+
+    @property
+    def budget(self) -> Amount | None:
+        """What all that is asked may cost, by now; None: without limit."""
+        return self._records.settings.budget
+
+    @property
+    def _records(self) -> Records:
+        """What the campaign is by now: others may have extended it."""
+        with self._journal.reading() as log:
+            if log.extended() != self._known.extended:
+                self._known = Records.of(log)
+        return self._known
 
     @classmethod
     def create(
@@ -130,28 +145,7 @@ class Campaign:
             prices=prices,
         )
         schema = replace(schema, unit=schema.unit or unit)
-        if schema.sources[-1] in (schema.kinds or {}):
-            raise SchemaError(
-                f"a campaign for the label {schema.sources[-1]!r}", expected="a target of values", fix="another target"
-            )
-        compare(schema, budget)
-        candidates = read_whole(pool)
-        catalogue = Catalogue(schema, candidates)
-        catalogue.check()
-        if seen is not None and not seen.empty:
-            schema.data(seen)
-        check_prices(catalogue, prices, seen)
-        text = write_frame(candidates)
-        start = None if seen is None or seen.empty else write_frame(seen)
-        head = Head(
-            created=now(),
-            facts=json.dumps({"schema": schema.config(), **settings.config()}, allow_nan=False),
-            pool=text,
-            pool_sha256=text_digest(text),
-            start=start,
-            start_sha256=start and text_digest(start),
-        )
-        return cls(Journal.create(url, head))
+        return cls(Journal.create(url, found(schema, settings, pool, seen)))
 
     @classmethod
     def open(cls, url: str | Path) -> Self:
@@ -181,6 +175,36 @@ class Campaign:
         tables = {"pool": self.pool, "seen": self.seen(), "events": self.history()}
         return campaign_files.write(self._journal, folder, tables)
 
+    def extend(
+        self,
+        *,
+        schema: Schema | None = None,
+        pool: pd.DataFrame | Chunks | None = None,
+        budget: Amount | None = None,
+        why: str = "",
+    ) -> str:
+        """Go on with more candidates, further sources, other prices or another budget, from the next ask.
+
+        An event, as everything: what was asked before keeps the price that it had, and `history()` says what changed.
+
+        Args:
+            schema: with further sources anywhere before the target, or other prices, in the same units:
+                `dataclasses.replace(campaign.schema, costs={...})`; it reads the same columns.
+            pool: further candidates, as for `create`; those that the pool has already are left out, so that a file that
+                grew may be given whole. Rows without names of their own are numbered on.
+            budget: what all that was and will be asked may cost.
+            why: for the history.
+
+        Returns:
+            What is new in words; empty, and nothing recorded, where nothing is.
+
+        Raises:
+            SchemaError: a schema by which what was told would mean something else; a budget that is none.
+            TableError: candidates that cannot be read, or one under the label of another.
+            CampaignError: the database cannot be reached; nothing was recorded.
+        """
+        return extend(self._journal, schema, pool, budget, why)
+
     def ask(self, n: int = 1, *, budget: Amount | None = None, anyway: bool = False) -> pd.DataFrame:
         """The n pairs most worth their price, which from now on are pending.
 
@@ -204,8 +228,9 @@ class Campaign:
         """
         if n < 1:
             raise SchemaError(f"n={n!r}", expected="1 or more", fix="ask(1)")
-        limits = read_budget("budget", budget, self.schema.units)
-        return ask(self._journal, self._records, n, limits, anyway=anyway)
+        records = self._records
+        limits = read_budget("budget", budget, records.catalogue.schema.units)
+        return ask(self._journal, records, n, limits, anyway=anyway)
 
     def tell(self, table: pd.DataFrame, *, again: bool = False) -> Told:
         """Record what was measured: all of the table or, where anything in it is wrong, nothing.
@@ -227,15 +252,7 @@ class Campaign:
             TableError: a missing column, an unknown source, a value that is no finite number, or no value at all.
             CampaignError: the database cannot be reached; nothing was recorded.
         """
-        answers, empty = self._catalogue.read_answers(table, "told")
-        with self._journal.writing() as log:
-            ledger = self._records.ledger(log)
-            answers, rounded = recognise(answers, self._catalogue, ledger)
-            fresh = answers if again else ledger.news(answers)
-            entries = ledger.attribute(fresh, self._records.tariff(ledger).bill)
-            log.append(entries)
-        human = sum(entry.facts["origin"] == "human" for entry in entries)
-        return Told(len(fresh), len(answers) - len(fresh), len(empty), unasked=human, rounded=rounded)
+        return tell(self._journal, self._records, table, again=again)
 
     def correct(self, table: pd.DataFrame, why: str = "") -> int:
         """Replace what was told of these pairs, or known from the start: the new values count, the history keeps all.
@@ -251,8 +268,9 @@ class Campaign:
         Raises:
             TableError: as `tell`; a pair that was never measured, or with more rows than it was measured.
         """
-        answers, _ = self._catalogue.read_answers(table, "corrected")
-        return correct(self._journal, self._records, answers, why)
+        records = self._records
+        answers, _ = records.catalogue.read_answers(table, "corrected")
+        return correct(self._journal, records, answers, why)
 
     def fail(self, rows: pd.DataFrame, why: str = "") -> int:
         """Record that these measurements gave no value: the pairs are not asked again, and count as spent.
@@ -267,17 +285,7 @@ class Campaign:
         Raises:
             TableError: rows that cannot be read, or a pair that has a value.
         """
-        entries = self._catalogue.read_pairs(rows, "failed")
-        with self._journal.writing() as log:
-            ledger = self._records.ledger(log)
-            entries, _ = recognise(entries, self._catalogue, ledger)
-            standings = {entry.pair: ledger.pairs.get(entry.pair) for entry in entries}
-            told = [entry for entry in entries if (known := standings[entry.pair]) and known.counted]
-            refuse(told, "that has a value", "correct(table), where the value is wrong")
-            fresh = {e.pair: e for e in entries if not ((known := standings[e.pair]) and known.failure)}
-            attributed = ledger.attribute(fresh.values(), self._records.tariff(ledger).bill)
-            log.append([replace(entry, facts={**entry.facts, "why": why}) for entry in attributed])
-        return len(fresh)
+        return fail(self._journal, self._records, rows, why)
 
     def withdraw(self, rows: pd.DataFrame, why: str = "") -> int:
         """Take back an ask: the pairs go back to the pool, and their price to the budget.
@@ -292,21 +300,13 @@ class Campaign:
         Raises:
             TableError: rows that cannot be read, or a pair that is not pending.
         """
-        named = self._catalogue.read_pairs(rows, "withdrawn")
-        with self._journal.writing() as log:
-            ledger = self._records.ledger(log)
-            entries = {entry.pair: entry for entry in recognise(named, self._catalogue, ledger)[0]}
-            gone = [e for pair, e in entries.items() if pair in ledger.pairs and ledger.pairs[pair].withdrawn]
-            left = [entry for entry in entries.values() if entry not in gone]
-            pending = ledger.pending
-            refuse([e for e in left if e.pair not in pending], "that is not pending", "pending() lists those")
-            log.append([Entry(e.kind, *e.pair, {"why": why, "origin": "human"}, pending[e.pair].round) for e in left])
-        return len(left)
+        return withdraw(self._journal, self._records, rows, why)
 
     def seen(self) -> pd.DataFrame:
         """Everything measured so far, the start table first, corrections applied: what `fit` takes."""
+        records = self._records
         with self._journal.reading() as log:
-            return self._records.seen(self._records.ledger(log))
+            return records.seen(records.ledger(log))
 
     def probabilities(self) -> pd.Series:
         """The probability with which each row of `seen()` was chosen; NaN where it was no model's choice.
@@ -315,10 +315,11 @@ class Campaign:
         `Conformal(weights=...)` (Fannjiang et al. 2022, doi:10.1073/pnas.2204569119): a pair of a batch has the
         probability that it was drawn with from what those before it had left.
         """
+        records = self._records
         with self._journal.reading() as log:
-            ledger = self._records.ledger(log)
-            index = self._records.seen(ledger).index
-            return pd.Series(self._records.probabilities(log, ledger), index=index, name="probability", dtype=float)
+            ledger = records.ledger(log)
+            index = records.seen(ledger).index
+            return pd.Series(records.probabilities(log, ledger), index=index, name="probability", dtype=float)
 
     def costs(self) -> pd.DataFrame:
         """What values and failures of each source took, where told tables have a column `duration`, in its units.
@@ -328,8 +329,9 @@ class Campaign:
             interval of a log-normal fit (`mfmat.durations.summarise`); NaN where too few were told. Where prices are
             learned, also the `factor` on declared prices (`mfmat.learned_prices.learn_factor`) and the mean `price`.
         """
+        records = self._records
         with self._journal.reading() as log:
-            return list_costs(self._records, log)
+            return list_costs(records, log)
 
     def diagnose(self) -> pd.DataFrame:
         """What each cheap source is worth by all that is measured so far; see `mfmat.diagnose`.
@@ -342,13 +344,14 @@ class Campaign:
 
     def pending(self) -> pd.DataFrame:
         """What is asked and not yet told, the oldest first, as `ask` gave it."""
+        records = self._records
         with self._journal.reading() as log:
-            return list_pending(self._records, log)
+            return list_pending(records, log)
 
     def history(self) -> pd.DataFrame:
         """Every event: one row each, in order."""
         with self._journal.reading() as log:
-            return list_history(log.events())
+            return list_history(log.everything())
 
     def course(self, level: float = 0.9) -> pd.DataFrame:
         """Everything paid for, in order, after the start (event 0): `cost`, `spent` by then, `value`, `best` so far.
@@ -368,20 +371,23 @@ class Campaign:
         Raises:
             SchemaError: no such round, or one that needed no model.
         """
+        records = self._records
         with self._journal.reading() as log:
-            return self._records.model(log, round)
+            return records.model(log, round)
 
     def status(self) -> Status:
         """Where the campaign stands."""
+        records = self._records
         with self._journal.reading() as log:
-            ledger, rounds = self._records.ledger(log), log.rounds()
-        best, left = self._records.best(self._records.seen(ledger)), ledger.left(self._records.budget)
+            ledger, rounds = records.ledger(log), log.rounds()
+        best, left = records.best(records.seen(ledger)), ledger.left(records.budget)
+        schema = records.catalogue.schema
         return Status(
-            sources={name: ledger.counts(name) for name in self.schema.sources},
+            sources={name: ledger.counts(name) for name in schema.sources},
             spent=simplest(ledger.spent),
             left=None if left is None else simplest(left),
             best=best,
             rounds=len(rounds),
             note=rounds[-1].note if rounds else "",
-            unit=self.schema.unit,
+            unit=schema.unit,
         )

@@ -1,4 +1,4 @@
-"""One verb per call of a campaign: create, restore, ask, tell, fail, withdraw, status, report, export."""
+"""One verb per call of a campaign: create, restore, extend, ask, tell, fail, withdraw, status, report, export."""
 
 from __future__ import annotations
 
@@ -121,6 +121,42 @@ def create(
     candidates, values = len(campaign.pool), len(campaign.seen())
     facts = {"created": database, "candidates": candidates, "values": values}
     say(facts, as_json, f"created {database}: {candidates} candidates, {values} values")
+
+
+@app.command(rich_help_panel="Begin")
+def extend(
+    database: Database,
+    pool: Annotated[Path | None, typer.Option(help="Table of further candidates; known ones are left out.")] = None,
+    cost: Costs = None,
+    setup: Setups = None,
+    budget: Annotated[str | None, typer.Option(help="The new budget, what is spent already included.")] = None,
+    why: Why = "",
+    as_json: Json = False,
+) -> None:
+    """Go on with further candidates, sources, other prices or another budget.
+
+    A source that `--cost` names and the campaign lacks comes before the target.
+
+    Example: `mfmat campaign extend gap.db --pool more.csv --cost scan=20 --budget 9000 --why "the new instrument"`
+    """
+    from dataclasses import replace
+
+    from mfmat.campaign import Campaign
+
+    campaign = Campaign.open(database)
+    schema = before = campaign.schema
+    new: dict[str, Any] = {"costs": read_prices("--cost", cost), "setup": read_prices("--setup", setup)}
+    if any(new.values()):
+        costs, target = {**(schema.costs or {}), **(new["costs"] or {})}, schema.sources[-1]
+        costs[target] = costs.pop(target)
+        schema = replace(schema, costs=costs, setup={**(schema.setup or {}), **(new["setup"] or {})})
+    said = campaign.extend(
+        schema=None if schema is before else schema,
+        pool=read_table(pool, schema) if pool else None,
+        budget=read_budget(budget),
+        why=why,
+    )
+    say({"extended": said}, as_json, said or "nothing new")
 
 
 @app.command(rich_help_panel="Every round")

@@ -27,7 +27,7 @@ def write(journal: Journal, folder: str | Path, tables: Mapping[str, pd.DataFram
     if folder.exists():
         raise CampaignError(f"{folder}, which exists", expected="a folder that is not there yet", fix="another name")
     with journal.reading() as log:
-        head, events, rounds = log.head(), log.events(), log.rounds()
+        head, events, rounds = log.head(), log.everything(), log.rounds()
         models = log.models()
     content = {
         "head": asdict(head),

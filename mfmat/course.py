@@ -53,7 +53,7 @@ class Purchase:
 def retrace(journal: Journal, records: Records, level: float) -> pd.DataFrame:
     """The course of the campaign in a journal; see `Campaign.course`."""
     with journal.reading() as log:
-        events, ledger = log.events(), records.ledger(log)
+        events, ledger = records.events(log), records.ledger(log)
         purchases = _purchases(events, ledger)
         said = _expected(log, records, purchases, level)
     schema = records.catalogue.schema

@@ -22,6 +22,8 @@ LOGGER = logging.getLogger("mfmat")
 FORMAT = 1
 PATIENCE = 60
 """Seconds that a process waits for the lock of another."""
+EXTENDED = "extended"
+"""The kind of an event that is about no pair: what the campaign is was extended."""
 LOCK = 0x6D666D6174
 """The advisory lock of a campaign in PostgreSQL: "mfmat" in ASCII."""
 
@@ -72,7 +74,7 @@ class Entry:
     """What happened to one pair, before it is written down.
 
     Attributes:
-        kind: asked, told, failed, withdrawn or corrected.
+        kind: asked, told, failed, withdrawn or corrected; extended where it is about no pair.
         candidate: which material, as JSON: its label in the pool's index, or the inputs of one that is not in the pool.
         source: which source of it.
         facts: value, noise, cost, score, probability, reason, origin, why: as far as they apply.
@@ -108,7 +110,8 @@ class Round:
         time: in UTC.
         recipe: as JSON.
         seed: of whatever was drawn.
-        table_sha256: of the table that the model was fitted to; None where none was needed.
+        table_sha256: of the table that the model was fitted to (and, in an extended campaign, of the schema that it
+            was read by); None where none was needed.
         last_event: the newest event that it saw.
         seconds: from the call to the commit.
         note: why fewer pairs came back than were wanted.
@@ -152,8 +155,24 @@ class Log:
         return Head(**row)
 
     def events(self, after: int = 0) -> list[Event]:
-        """All events with a greater number, in order."""
-        query = sql.select(EVENTS).where(EVENTS.c.id > after).order_by(EVENTS.c.id)
+        """All events about pairs with a greater number, in order."""
+        return self._select(EVENTS.c.id > after, EVENTS.c.kind != EXTENDED)
+
+    def extensions(self) -> list[Event]:
+        """By what the campaign was extended, in order."""
+        return self._select(EVENTS.c.kind == EXTENDED)
+
+    def extended(self) -> int:
+        """The number of the newest extension; 0 where there is none."""
+        newest = sql.select(sql.func.max(EVENTS.c.id)).where(EVENTS.c.kind == EXTENDED)
+        return self._connection.execute(newest).scalar() or 0
+
+    def everything(self) -> list[Event]:
+        """All events of both kinds, in order."""
+        return self._select()
+
+    def _select(self, *which: sql.ColumnElement[bool]) -> list[Event]:
+        query = sql.select(EVENTS).where(*which).order_by(EVENTS.c.id)
         rows = [row._asdict() for row in self._connection.execute(query)]
         return [Event(**{**row, "facts": json.loads(row["facts"])}) for row in rows]
 
@@ -163,7 +182,8 @@ class Log:
         when = when or now()
         self.copy([Event(**_fields(e), id=last + 1 + i, time=when) for i, e in enumerate(entries)])
         for (kind, source), n in Counter((entry.kind, entry.source) for entry in entries).items():
-            LOGGER.info("campaign: %s of %s, %d %s", kind, source, n, "pair" + "s" * (n != 1))
+            about = f" of {source}, {n} pair{'s' * (n != 1)}" if source else ""
+            LOGGER.info("campaign: %s%s", kind, about)
 
     def copy(self, events: Sequence[Event]) -> None:
         """Write events down as they are."""

@@ -14,11 +14,12 @@ import pandas as pd
 from mfmat.acquisitions import Acquisition
 from mfmat.amounts import Amount, check_amount, read_budget
 from mfmat.answers import Catalogue
+from mfmat.card import digest
 from mfmat.costs import exchange
 from mfmat.durations import DURATION, find_bad, read_duration
 from mfmat.errors import SchemaError, TableError, check_choice
-from mfmat.frames import read_frame
-from mfmat.journal import Entry, Journal, Log
+from mfmat.frames import read_frame, text_digest
+from mfmat.journal import Entry, Event, Log
 from mfmat.learner import Learner
 from mfmat.ledger import Ledger, Pair
 from mfmat.packing import unpack
@@ -113,23 +114,28 @@ class Records:
     Attributes:
         catalogue: the pool and the schema.
         start: what was measured before it began; None: nothing.
-        settings: what it was created with.
+        settings: what it was created with, and extended by since.
+        extended: the number of the newest extension; 0 where there is none.
     """
 
     catalogue: Catalogue
     start: pd.DataFrame | None = field(repr=False)
     settings: Settings
+    extended: int = 0
 
     @classmethod
-    def of(cls, journal: Journal) -> Records:
-        """The settings in a journal."""
-        with journal.reading() as log:
-            head = log.head()
-        facts = json.loads(head.facts)
+    def of(cls, log: Log) -> Records:
+        """What a journal says that the campaign is by now."""
+        head, extensions = log.head(), log.extensions()
+        facts, pools = json.loads(head.facts), [read_frame(head.pool, head.pool_sha256)]
+        for event in extensions:
+            facts |= {name: event.facts[name] for name in ("schema", "budget") if name in event.facts}
+            pools += [read_frame(event.facts["pool"], event.facts["pool_sha256"])] if "pool" in event.facts else []
         schema, settings = Schema.of(facts["schema"]), Settings.of(facts)
         start = read_frame(head.start, head.start_sha256) if head.start else None
-        catalogue = Catalogue(compare(schema, settings.budget), read_frame(head.pool, head.pool_sha256))
-        return cls(catalogue, start, settings)
+        pool = pd.concat(pools) if extensions else pools[0]
+        catalogue = Catalogue(compare(schema, settings.budget), pool)
+        return cls(catalogue, start, settings, extensions[-1].id if extensions else 0)
 
     @cached_property
     def budget(self) -> dict[str, float] | None:
@@ -138,7 +144,31 @@ class Records:
 
     def ledger(self, log: Log) -> Ledger:
         """What all events add up to."""
-        return Ledger(log.events(), self.catalogue.schema.units)
+        return Ledger(self.events(log), self.catalogue.schema.units)
+
+    def events(self, log: Log, after: int = 0) -> list[Event]:
+        """All events about pairs with a greater number, in order, each candidate as the pool has it by now."""
+        found = log.events(after)
+        return [self._renamed(event) for event in found] if self.extended else found
+
+    def _renamed(self, event: Event) -> Event:
+        """What was measured before it came into the pool is known by its label there."""
+        if event.candidate in self.catalogue.places:
+            return event
+        if event.candidate not in self._names:
+            self._names[event.candidate] = self.catalogue.recognise(self.catalogue.rows([event]))[0]
+        return replace(event, candidate=self._names[event.candidate])
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {}
+
+    def key(self, seen: pd.DataFrame) -> str:
+        """What the model of a table is kept by: its digest, with the schema where that may have been another."""
+        if not self.extended:
+            return digest(seen)
+        schema = json.dumps(self.catalogue.settle(seen).config(), sort_keys=True)
+        return text_digest(f"{digest(seen)} {schema}")
 
     def tariff(self, ledger: Ledger) -> Tariff:
         """What every pair costs by now."""

@@ -17,7 +17,7 @@ from mfmat.errors import SchemaError, TableError
 from mfmat.filled_in import read_filled
 from mfmat.frames import read_frame, write_frame
 
-VERBS = ["create", "ask", "tell", "correct", "fail", "withdraw", "status", "export"]
+VERBS = ["create", "extend", "ask", "tell", "correct", "fail", "withdraw", "status", "export"]
 OPTIONS = ["--column", "x", "--value", "y", "--source", "source", "--cost", "cheap=1", "--cost", "trusted=10"]
 
 
@@ -63,6 +63,19 @@ def test_a_campaign_from_the_shell(folder: Path) -> None:
     campaign = mf.Campaign.open("restored.db")
     assert campaign.seen()["y"].tolist()[-2:] == [0.5, 0.45]
     assert campaign.recipe == mf.GP(steps=5)
+
+
+def test_a_campaign_goes_on_with_more(folder: Path) -> None:
+    pd.DataFrame({"id": ["m5", "m6"], "x": [0.85, 0.93], "note": ["f", "g"]}).to_csv("more.csv", index=False)
+    grown = ["--pool", "more.csv", "--cost", "scan=2", "--budget", "30", "--why", "the grant"]
+    said = run("extend", "gap.db", *grown).stdout
+    assert said == "1 more candidate; the source scan for 2; a budget of 30\n"
+    assert run("extend", "gap.db", *grown).stdout == "nothing new\n"
+    campaign = mf.Campaign.open("gap.db")
+    assert campaign.schema.sources == ("cheap", "scan", "trusted")
+    assert (campaign.budget, campaign.pool["x"].tolist()[-1]) == (30, 0.93)
+    run("ask", "gap.db", "-n", "2", "-o", "todo.csv")
+    assert len(pd.read_csv("todo.csv")) == 2
 
 
 def test_why_fewer_came_is_said(folder: Path) -> None:
