@@ -19,6 +19,7 @@ from mfmat import cli
 from mfmat.errors import SchemaError
 from mfmat.shell import read_table
 from mfmat.skipping import SkippedRowsWarning
+from mfmat.validation import cross_validate, train_median
 
 COMMAND = Path(sys.executable).with_name("mfmat")
 VERBS = ["demo", "fit", "predict", "suggest", "diagnose", "report", "backtest"]
@@ -145,6 +146,27 @@ def test_report_explains_what_each_source_did(folder: Path) -> None:
     pages = [Path(name).read_text() for name in ("gap.html", "same.html", "less.html")]
     assert ["pbe: shift" in page for page in pages] == [True, True, False]
     assert pages[0] == pages[1]
+
+
+def test_report_validates_the_recipe_beside_simpler_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    x = [i / 24 for i in range(24)]
+    rows = [(v, "cheap", math.sin(6 * v)) for v in x] + [(v, "exact", 2 * math.sin(6 * v)) for v in x[::2]]
+    table = pd.DataFrame(rows, columns=["x", "from", "y"])
+    table.to_csv("pairs.csv", index=False)
+    schema = mf.Schema(mf.Columns("x"), value="y", source="from", costs={"cheap": 1, "exact": 9})
+    recipe = mf.Difference([mf.GP(steps=5)])
+    mf.fit(table, schema, recipe).save("y.mfmat")
+    done = run("report", "y.mfmat", "--validate", "pairs.csv", "-o", "y.html")
+    assert (done.exit_code, done.stdout) == (0, "wrote y.html\n")
+    y = mf.load("y.mfmat")
+    baselines = {
+        "the target alone": cross_validate(table, schema, mf.TargetOnly(mf.GP())),
+        "the train median": train_median(table, schema),
+    }
+    mf.report(y, "same.html", validated=cross_validate(table, schema, recipe), baselines=baselines)
+    assert Path("y.html").read_text() == Path("same.html").read_text()
+    assert "less than the target alone" in Path("y.html").read_text()
 
 
 def test_what_cannot_be_explained_is_one_line(

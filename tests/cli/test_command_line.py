@@ -278,17 +278,20 @@ def test_json_in_and_out(line: pd.DataFrame, call: Any) -> None:
     pd.testing.assert_frame_equal(said, line.join(mf.load("line.mfmat").predict(line)), check_exact=True)
 
 
-def test_parquet_in_and_out_or_the_missing_package_named(line: pd.DataFrame, call: Any) -> None:
-    try:
-        line.to_parquet("line.parquet")
-    except ImportError:
-        code, _, err = call("predict", "line.mfmat", "line.csv", "-o", "said.parquet")
-        assert code == 1
-        assert 'pip install "mfmat[parquet]"' in err
-        return
+def test_parquet_in_and_out(line: pd.DataFrame, call: Any) -> None:
+    line.to_parquet("line.parquet")
     assert call("predict", "line.mfmat", "line.parquet", "-o", "said.parquet")[0] == 0
     said = pd.read_parquet("said.parquet")
     pd.testing.assert_frame_equal(said, line.join(mf.load("line.mfmat").predict(line)), check_exact=True)
+
+
+def test_without_pyarrow_the_missing_package_is_named(
+    line: pd.DataFrame, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, err = call("predict", "line.mfmat", "line.csv", "-o", "said.parquet")
+    assert code == 1
+    assert 'pip install "mfmat[parquet]"' in err
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import pickle
+import sys
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -95,16 +96,20 @@ def test_a_file_is_read_in_chunks(surrogate: mf.Surrogate, tmp_path: Path, monke
     assert chunks.count_chunks(tmp_path / "pool.csv") == 4
 
 
-def test_a_parquet_file_is_read_or_the_missing_package_named(surrogate: mf.Surrogate, tmp_path: Path) -> None:
+def test_a_parquet_file_is_read(surrogate: mf.Surrogate, tmp_path: Path) -> None:
     pool, path = draw(100), tmp_path / "pool.parquet"
-    try:
-        pool.to_parquet(path)
-    except ImportError:
-        path.touch()
-        with pytest.raises(TableError, match=r"mfmat\[parquet\]"):
-            mf.suggest(surrogate, path)
-    else:
-        assert_same(mf.suggest(surrogate, path, 3), mf.suggest(surrogate, pool, 3))
+    pool.to_parquet(path)
+    assert_same(mf.suggest(surrogate, path, 3), mf.suggest(surrogate, pool, 3))
+
+
+def test_without_pyarrow_the_missing_package_is_named(
+    surrogate: mf.Surrogate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    (tmp_path / "pool.parquet").touch()
+    with pytest.raises(TableError, match=r"mfmat\[parquet\]"):
+        mf.suggest(surrogate, tmp_path / "pool.parquet")
 
 
 def test_what_is_no_pool_is_an_error(surrogate: mf.Surrogate, tmp_path: Path, unchecked: None) -> None:
