@@ -56,8 +56,10 @@ class Scale:
         [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0]
         >>> Scale(30, 4000, 0, 1, log=True).ticks()
         [50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]
+        >>> Scale(25, 80, 0, 1, log=True).ticks()  # 1, 2, 5 would be one tick
+        [30.0, 40.0, 50.0, 60.0, 70.0, 80.0]
         """
-        if self.log and self.high > 3 * self.low:
+        if self.log and self.high > 10 * self.low:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             steps = (1, 2, 5) if self.high < 1000 * self.low else (1,)
             values = (10.0**decade * step for decade in decades for step in steps)
