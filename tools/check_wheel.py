@@ -143,6 +143,16 @@ def use_distributed() -> None:
     importlib.import_module("distributed")
 
 
+def use_ax() -> None:
+    from botorch.acquisition import LogExpectedImprovement
+
+    import mfmat as mf
+
+    table, schema = mf.datasets.load("semiconductor-gaps")
+    as_generator = importlib.import_module("mfmat.ax").as_generator
+    as_generator(mf.fit(table, schema, mf.TargetOnly(mf.GP(steps=2))), LogExpectedImprovement, best_f=1.0)
+
+
 USES: dict[str, Callable[[], None]] = {
     "report": use_report,
     "structures": use_structures,
@@ -151,6 +161,7 @@ USES: dict[str, Callable[[], None]] = {
     "remote": use_remote,
     "postgres": use_postgres,
     "distributed": use_distributed,
+    "ax": use_ax,
 }
 ACCIDENTAL = {"report", "remote"}
 """Whose packages others may bring along."""

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "mfmat"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {"utils", "helpers", "common", "base", "core"}
-EXTRAS = {"chgnet", "jinja2", "matplotlib", "pyarrow"}
+EXTRAS = {"ax", "chgnet", "jinja2", "matplotlib", "pyarrow"}
 SLOW = {
     "botorch.acquisition",
     "pymatgen.core",

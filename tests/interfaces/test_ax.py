@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from pathlib import Path
+import sys
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,10 @@ import pytest
 import torch
 from botorch.acquisition import LogExpectedImprovement
 from botorch.acquisition.max_value_entropy_search import qMultiFidelityMaxValueEntropy
-from botorch.models.model import Model
 
 import mfmat as mf
-from mfmat.learner import FittedModel
+from mfmat.ax import as_generator
+from mfmat.extras import MissingExtraError
 
 pytest.importorskip("ax")
 # Ax's own use of what pandas 4 will not have.
@@ -33,11 +32,7 @@ from ax.core import (  # noqa: E402
     RangeParameter,
     SearchSpace,
 )
-from ax.generators.torch.botorch_modular.generator import BoTorchGenerator  # noqa: E402
-from ax.generators.torch.botorch_modular.surrogate import SurrogateSpec  # noqa: E402
-from ax.generators.torch.botorch_modular.utils import ModelConfig, fit_botorch_model  # noqa: E402
 
-PAGE = Path(__file__).parents[2] / "docs" / "botorch.md"
 SCHEMA = mf.Schema(mf.Columns("x"), value="y", source="source", costs={"cheap": 1, "trusted": 10})
 
 
@@ -74,25 +69,6 @@ def as_experiment(table: pd.DataFrame, *, two_levels: bool) -> Experiment:
     return experiment
 
 
-def as_class(model: Model) -> type[Model]:
-    """What Ax takes for a class of models: calling it gives the model that was fitted already."""
-
-    class Fused(Model):
-        def __new__(cls) -> Model:
-            return model
-
-        @classmethod
-        def construct_inputs(cls, training_data: object, **_: object) -> dict[str, object]:
-            return {}
-
-    return Fused
-
-
-@fit_botorch_model.register(FittedModel)
-def leave(model: FittedModel, mll_class: object, mll_options: object = None) -> None:
-    """It was fitted by mfmat."""
-
-
 @pytest.fixture(scope="module")
 def surrogate() -> mf.Surrogate:
     return mf.fit(measured(), SCHEMA, mf.Difference([mf.GP(), mf.GP()]))
@@ -100,11 +76,8 @@ def surrogate() -> mf.Surrogate:
 
 def adapt(surrogate: mf.Surrogate, acquisition: type, *, two_levels: bool = False, **options: object) -> TorchAdapter:
     """Ax's adapter of that model; rows stay raw, as the model places and scales them itself."""
-    config = ModelConfig(botorch_model_class=as_class(surrogate.model), input_transform_classes=None)
-    spec = SurrogateSpec(model_configs=[config])
-    chosen = {"botorch_acqf_class": acquisition, "botorch_acqf_options": options}
     experiment = as_experiment(measured(), two_levels=two_levels)
-    return TorchAdapter(experiment=experiment, generator=BoTorchGenerator(spec, **chosen), transforms=[])
+    return TorchAdapter(experiment=experiment, generator=as_generator(surrogate, acquisition, **options), transforms=[])
 
 
 def test_the_model_is_the_one_that_was_fitted(surrogate: mf.Surrogate) -> None:
@@ -140,6 +113,7 @@ def test_ax_chooses_among_the_sources_too(surrogate: mf.Surrogate) -> None:
     assert 0 <= parameters["x"] <= 1
 
 
-@pytest.mark.parametrize("piece", [as_class, leave])
-def test_the_page_has_the_code_that_is_tested(piece: object) -> None:
-    assert inspect.getsource(piece) in PAGE.read_text(encoding="utf-8")
+def test_without_ax_it_says_what_to_install(surrogate: mf.Surrogate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ax", None)
+    with pytest.raises(MissingExtraError, match=r"mfmat\[ax\]"):
+        as_generator(surrogate, LogExpectedImprovement)
