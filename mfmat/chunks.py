@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mfmat.csv_tables import read_csv_parts
 from mfmat.errors import TableError
 
 ROWS = 50_000
@@ -67,8 +68,7 @@ def _read(path: Path) -> Iterator[pd.DataFrame]:
     if not path.exists():
         raise TableError(f"{path}, which does not exist", expected="a file", fix="check the path")
     if kind == ".csv":
-        # Sodium has the symbol Na, and NA may be a name.
-        yield from pd.read_csv(path, keep_default_na=False, na_values=[""], chunksize=ROWS)
+        yield from read_csv_parts(path, ROWS)
         return
     try:
         from pyarrow import parquet

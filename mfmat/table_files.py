@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from mfmat.chunks import Chunks, read_chunks
+from mfmat.chunks import ROWS, Chunks, read_chunks
+from mfmat.csv_tables import find_names, read_csv
 from mfmat.errors import TableError
 from mfmat.extras import require
 from mfmat.frames import plain
@@ -37,24 +38,11 @@ def read_file(path: str | Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         if suffix in JSON:
             return _read_records(path)
-        return _read_csv(path)
+        return read_csv(path, dtype=dict.fromkeys(find_names(path, ROWS), str))
     except ValueError as error:
         # Those of pandas, of JSON, of encodings and of Parquet all are ValueErrors.
         kind, fix = _KINDS[suffix]
         raise TableError(f"{path}: {' '.join(str(error).split())}", expected=kind, fix=fix) from error
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    options: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
-    table: pd.DataFrame = pd.read_csv(path, **options)
-    whole = [name for name in table.select_dtypes("number") if (table[name].dropna() % 1 == 0).all()]
-    if not whole:
-        return table
-    texts = pd.read_csv(path, dtype=dict.fromkeys(whole, str), **options)
-    for name in whole:
-        if texts[name].str.fullmatch(r"0\d+").any():
-            table[name] = texts[name]
-    return table
 
 
 def read_whole(source: pd.DataFrame | Chunks) -> pd.DataFrame:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
 
 import pandas as pd
 
@@ -51,8 +49,3 @@ class Entry:
         if self.schema.source is not None:
             table = table[table[self.schema.source].isin(list(self.schema.costs or ()))]
         return table.dropna(subset=[self.schema.value]).reset_index(drop=True)
-
-
-def read_csv(file: Path | IO[bytes]) -> pd.DataFrame:
-    """The table of a CSV file in which only an empty cell is missing: NaN and NA can be formulae."""
-    return pd.read_csv(file, keep_default_na=False, na_values=[""], low_memory=False)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from mfmat.csv_tables import read_csv
 from mfmat.data_folder import read_bytes
-from mfmat.datasets.entry import read_csv
 
 
 def read(path: str) -> pd.DataFrame:

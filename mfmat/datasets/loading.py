@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mfmat.csv_tables import read_csv
 from mfmat.data_folder import is_set
 from mfmat.datasets import folder
 from mfmat.datasets.download import fetch
-from mfmat.datasets.entry import Entry, read_csv
+from mfmat.datasets.entry import Entry
 from mfmat.datasets.fidelities import FIDELITIES
 from mfmat.datasets.pools import POOLS
 from mfmat.datasets.semiconductor_gaps import ENTRY as SEMICONDUCTOR_GAPS

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mfmat.csv_tables import read_csv
+
 _FOLDER = Path(__file__).parent
 
 
@@ -79,6 +81,5 @@ def read_sources(table: Table = "usual") -> pd.DataFrame:
 
 
 def _read(name: str) -> pd.DataFrame:
-    # Only an empty cell is a gap: the symbol of sodium must not be taken for one.
-    given = pd.read_csv(_FOLDER / name, index_col="symbol", keep_default_na=False, na_values=[""])
+    given = read_csv(_FOLDER / name, index_col="symbol")
     return given.astype(float)

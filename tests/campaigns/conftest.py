@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
-import psycopg
 import pytest
 
 import mfmat as mf
@@ -69,6 +68,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":
         return str(tmp_path / "gap.db")
+    psycopg = pytest.importorskip("psycopg")
     server, name = request.getfixturevalue("postgres"), f"c{uuid.uuid4().hex}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")

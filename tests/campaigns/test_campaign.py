@@ -15,6 +15,7 @@ import torch
 import mfmat as mf
 from mfmat import asking
 from mfmat.asking import look
+from mfmat.csv_tables import read_csv
 from mfmat.errors import SavedFileError, SchemaError, TableError
 from mfmat.journal import CampaignError
 
@@ -366,7 +367,7 @@ def test_an_export_is_restored_equal(url: str, begin: Begin, tmp_path: Path) -> 
     assert restored.status() == campaign.status()
     pd.testing.assert_frame_equal(restored.model(1).predict(restored.pool), campaign.model(1).predict(campaign.pool))
     pd.testing.assert_frame_equal(restored.ask(2), campaign.ask(2))
-    assert pd.read_csv(folder / "seen.csv")["y"].tolist()[-2:] == [0.1 + 0.2, 1e-17]
+    assert read_csv(folder / "seen.csv")["y"].tolist()[-2:] == [0.1 + 0.2, 1e-17]
 
 
 def test_an_export_that_was_altered_is_refused(campaign: mf.Campaign, tmp_path: Path) -> None:

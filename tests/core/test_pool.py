@@ -26,6 +26,7 @@ from mfmat.pool import Pool
 from mfmat.prospects import Prospects
 from mfmat.skipping import SkippedRowsWarning
 from mfmat.surrogate import FewRowsWarning
+from mfmat.table_files import read_file
 
 GOALS = pytest.mark.parametrize("goal", ["max", "min", "learn"])
 
@@ -247,3 +248,17 @@ def test_a_material_in_several_sources_has_the_key_that_it_has_alone(column: int
     each = material_keys(X.reshape(-1, 3), column).reshape(5, 4)
     assert torch.equal(material_keys_of(X, column), each)
     assert find_distinct(X)[0].tolist() == [0, 3]
+
+
+def test_a_file_is_read_in_parts_as_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "ROWS", 3)
+    names, numbers = ["1001", "1002", "1003", "1004", "007", "1006"], ["0.30000000000000004", "01", "2", "", "-1", "5"]
+    path = tmp_path / "pool.csv"
+    rows = [f"{name},{number},{i}" for i, (name, number) in enumerate(zip(names, numbers, strict=True))]
+    path.write_text("\n".join(["id,x,y", *rows]))
+    parts = pd.concat([part for _, part in chunks.read_chunks(path)])
+    pd.testing.assert_frame_equal(parts, read_file(path))
+    # A name of the last part begins with 0: those before are names, too; not so where others are no whole numbers.
+    assert parts["id"].tolist() == names
+    assert parts["x"].tolist()[:3] == [0.1 + 0.2, 1.0, 2.0]
+    assert parts["y"].tolist() == list(range(6))
