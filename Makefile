@@ -6,10 +6,12 @@ SECOND := .venv-matminer
 # Packages of the second environment: matminer holds pandas below 3.
 SECOND_PINS := matminer==0.10.1 pandas==2.3.3
 # Tests of the core that read and write tables, which pandas 2 has to pass, too.
-TABLES := schema saving suggest explain evaluate draws
+TABLES := schema saving suggest explain evaluate draws pool
+# What people do with tables, too: campaigns, the shell, reports.
+FACES := tests/campaigns tests/cli $(patsubst %,tests/reports/test_%.py,page campaign_page backtest_page)
 # The environment of the oldest versions that pyproject.toml declares, and the tests that run there.
 OLDEST := .venv-oldest
-OLDEST_TESTS := $(patsubst %,tests/core/test_%.py,$(filter-out evaluate,$(TABLES))) tests/cli tests/interfaces
+OLDEST_TESTS := $(patsubst %,tests/core/test_%.py,$(filter-out evaluate pool,$(TABLES))) tests/cli tests/interfaces
 # uv makes an environment in seconds and knows what the oldest versions are. Where pip finds wheels, so does uv;
 # UV_TORCH_BACKEND=cpu spares it the CUDA libraries.
 UV := .venv-uv/bin/uv
@@ -70,7 +72,7 @@ benchmark: .venv/.dev $(SECOND)/.dev  ## every benchmark, one after the other, t
 
 check-matminer: $(SECOND)/.dev  ## the second environment: matminer as the judge, and pandas 2
 	OMP_NUM_THREADS=1 $(SECOND)/bin/python -m pytest -n $(WORKERS) -m "not promise and not browser and not postgres" \
-	    tests/features tests/datasets $(TABLES:%=tests/core/test_%.py)
+	    tests/features tests/datasets $(FACES) $(TABLES:%=tests/core/test_%.py)
 
 check-wheel: .venv/.dev $(UV)  ## the wheel in empty environments: no extra, each alone, all together (PYTHON=python3.13 for another)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/check_wheel.py --uv $(UV) --python $$(command -v $(PYTHON))
@@ -124,6 +126,6 @@ $(SECOND)/.dev: pyproject.toml constraints.txt Makefile
 	test -x $(SECOND)/bin/python || $(PYTHON) -m venv $(SECOND)
 	grep -v '^pandas' constraints.txt > $(SECOND)/constraints.txt
 	printf '%s\n' $(SECOND_PINS) >> $(SECOND)/constraints.txt
-	$(SECOND)/bin/pip install -qq --disable-pip-version-check -c $(SECOND)/constraints.txt -e ".[report]" \
+	$(SECOND)/bin/pip install -qq --disable-pip-version-check -c $(SECOND)/constraints.txt -e ".[parquet,report]" \
 	    pytest pytest-xdist hypothesis beartype crepes mapie smt uncertainty-toolbox matminer
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,10 @@ import pytest
 from pymatgen.core import Composition as Crystal
 from pymatgen.core import Element
 
+import mfmat as mf
 from mfmat.features import Composition
 from mfmat.features.elements import load_elements
+from mfmat.skipping import SkippedRowsWarning
 
 pytestmark = pytest.mark.matminer
 TABLE = load_elements()
@@ -66,3 +69,21 @@ def test_statistics_agree(preset) -> None:
                 atol=1e-8,
                 err_msg=f"{our_statistic} {name}",
             )
+
+
+def test_a_table_that_matminer_made_goes_in_as_it_is(preset) -> None:
+    table, schema = mf.datasets.load("semiconductor-gaps")
+    table = table.assign(composition=table["formula"].map(Crystal))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        preset.set_n_jobs(1)
+        wide = preset.featurize_dataframe(table, "composition", pbar=False)
+    wide.loc[wide.index[3], preset.feature_labels()[0]] = np.nan
+    schema = replace(schema, inputs=mf.Columns(preset.feature_labels()))
+    with pytest.warns(SkippedRowsWarning, match=rf"{wide.index[3]}.*{preset.feature_labels()[0]}"):
+        gap = mf.fit(wide, schema, mf.Difference([mf.GP(steps=20)]), on_error="skip")
+    said = gap.predict(wide.drop(index=wide.index[3]))
+    assert said.index.equals(wide.index.drop(wide.index[3]))
+    measured = wide.drop(index=wide.index[3]).query("method == 'exp'")
+    errors = (said.loc[measured.index, "median"] - measured["gap"]).abs()
+    assert errors.mean() < (measured["gap"] - measured["gap"].median()).abs().mean() / 2
