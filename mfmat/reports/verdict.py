@@ -79,7 +79,7 @@ def _fitted(surrogate: Surrogate) -> str:
     schema, rows = surrogate.schema, surrogate.card["provenance"]["rows"]
     target, value = schema.sources[-1], schema.value
     chosen = " (chosen by Auto)" if surrogate.card["compared"] else ""
-    counts = [f"{rows[name]} {name}" for name in reversed(schema.sources)]
+    counts = [f"{rows[name]} {name}" for name in reversed(schema.sources) if rows[name]]
     if schema.source is None:
         return f"“{recipe_name(surrogate)}”{chosen} was fitted to {rows[target]} values of {value}."
     return (
