@@ -279,8 +279,12 @@ def test_an_explanation_of_other_rows_is_refused(mixed: Any, job: Any, tmp_path:
         mf.report(surrogate, tmp_path / "page.html", pool=job.pool, explained=explained[["median"]])
 
 
-def test_rows_and_columns_have_headers(page: Path, read: Callable) -> None:
-    said = read(page)
+@pytest.mark.parametrize("which", ["surrogate", "campaign", "backtest"])
+def test_rows_and_columns_have_headers(
+    which: str, page: Path, search_page: Path, replayed: Any, tmp_path: Path, read: Callable
+) -> None:
+    of = {"surrogate": page, "campaign": search_page}
+    said = read(of[which] if which in of else mf.report(replayed, tmp_path / "page.html"))
     scopes = [attributes.get("scope") for tag, attributes in said.tags if tag == "th"]
     assert set(scopes) == {"col", "row"}
     captions = sum(tag == "caption" for tag, _ in said.tags)
