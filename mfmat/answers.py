@@ -100,7 +100,7 @@ class Catalogue:
 
         Raises:
             TableError: no rows, a missing column, one that an asked table gives a meaning of its own, labels that are
-                not one for each candidate, or cells that cannot be read.
+                not one for each candidate, or cells or prices that cannot be read.
         """
         pool = self.pool
         if pool.empty:
@@ -121,6 +121,7 @@ class Catalogue:
                 fix="pool.reset_index(drop=True)",
             )
         self.recognise(pool)
+        self.schema.price(self.priced)
 
     def settle(self, *others: pd.DataFrame) -> Schema:
         """The schema with the levels of its categories, those of the pool and of other tables."""

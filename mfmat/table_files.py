@@ -41,7 +41,7 @@ def read_file(path: str | Path) -> pd.DataFrame:
         return read_csv(path, dtype=dict.fromkeys(find_names(path, ROWS), str))
     except ValueError as error:
         # Those of pandas, of JSON, of encodings and of Parquet all are ValueErrors.
-        kind, fix = _KINDS[suffix]
+        kind, fix = _KINDS[suffix] if "saw" not in str(error) else RAGGED
         raise TableError(f"{path}: {' '.join(str(error).split())}", expected=kind, fix=fix) from error
 
 
@@ -120,6 +120,7 @@ def write_json(facts: Any) -> str:
     return json.dumps(_plain(facts), ensure_ascii=False, allow_nan=False)
 
 
+RAGGED = "as many cells in every line as in the header", "mend that line: quote a cell that holds a comma"
 _KINDS = {
     **dict.fromkeys(CSV, ("a CSV with a header", "save it as UTF-8 CSV")),
     **dict.fromkeys(

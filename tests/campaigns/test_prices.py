@@ -283,3 +283,16 @@ def test_a_schema_with_units_comes_back() -> None:
     schema = schema_of(UNITS, setup={"trusted": {"days": 1}}, rates={"cpu hours": 0, "money": 1, "days": 2})
     assert mf.Schema.of(schema.config()) == schema
     assert schema.units == ("cpu hours", "money", "days")
+
+
+@pytest.mark.parametrize(
+    ("prices", "message"), [({}, "without the column 'price'"), ({"price": [3, "much", 5]}, r"column 'price'.*'much'")]
+)
+def test_prices_that_the_pool_lacks_are_missed_at_once(tmp_path: Path, prices: dict[str, object], message: str) -> None:
+    schema = mf.Schema(mf.Columns("x"), value="y", source="from", costs={"cheap": 1, "trusted": "price"})
+    pool = pd.DataFrame({"x": [0.1, 0.5, 0.9], **prices})
+    with pytest.raises(TableError, match=message):
+        mf.Campaign.create(tmp_path / "y.db", schema, pool=pool)
+    campaign = mf.Campaign.create(tmp_path / "y.db", schema, pool=pool.assign(price=[3, 4, 5]))
+    with pytest.raises(TableError, match=message):
+        campaign.extend(pool=pool.assign(x=[1.1, 1.2, 1.3]))

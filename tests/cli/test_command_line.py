@@ -299,6 +299,11 @@ def test_without_pyarrow_the_missing_package_is_named(
     [
         ("new.json", "{", "a list of objects, one a row"),
         ("new.json", '{"x": 1}', "a list of objects, one a row"),
+        (
+            "new.csv",
+            "x,y\n1,2\n3,4,5\n",
+            "line 3, saw 3; expected as many cells in every line as in the header; try: mend",
+        ),
         ("new.xlsx", "", "a file of the kind .xlsx; expected a .csv, .json or .parquet"),
     ],
 )
