@@ -13,6 +13,9 @@ PLAIN = ""
 Amount = float | Mapping[str, float]
 """A number, or one for each unit."""
 
+Limits = Mapping[str, float] | None
+"""What may be spent, by unit; None: whatever it takes."""
+
 
 def by_unit(amount: Amount) -> dict[str, float]:
     """An amount as one number for each unit.

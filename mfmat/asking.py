@@ -5,37 +5,35 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from mfmat.amounts import add, by_unit, say, simplest
+from mfmat.amounts import Limits, add, by_unit, say, simplest
 from mfmat.answers import Catalogue
 from mfmat.checkup import check_up, is_due
-from mfmat.costs import convert, cost_columns, exchange
+from mfmat.costs import convert, exchange
 from mfmat.feasibility import chance_of_success
 from mfmat.frames import plain
 from mfmat.guard import find_turn
 from mfmat.journal import Entry, Journal, Log, Round, now
 from mfmat.ledger import Ledger, Pair
+from mfmat.opening import choose_first, lay_out
 from mfmat.packing import pack, unpack
 from mfmat.pool import Pool
 from mfmat.prospects import Prospects
 from mfmat.purse import ROUNDING, Purse
 from mfmat.records import Records
 from mfmat.renewal import renew
-from mfmat.scaling import find_outside
 from mfmat.stopping import Outlook
 from mfmat.suggestion import suggest
 from mfmat.surrogate import Surrogate
 from mfmat.tariff import Tariff
 
-Limits = Mapping[str, float] | None
-"""What may be spent, by unit; None: whatever it takes."""
 LEAST = 0.01
 """Share of the target's variance at a candidate below which a source is not said to help there."""
 VERDICT = "verdict"
@@ -63,6 +61,16 @@ class View:
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What somebody asks for; see `Campaign.ask`."""
+
+    n: int = 1
+    budget: Limits = None
+    anyway: bool = False
+    executor: Executor | None = None
+
+
+@dataclass(frozen=True)
 class Proposal:
     """Pairs to ask for, the seed that they were drawn with, and why they are fewer than were wanted, or why to stop."""
 
@@ -72,23 +80,23 @@ class Proposal:
     note: str
 
 
-def ask(journal: Journal, records: Records, n: int, budget: Limits, *, anyway: bool = False) -> pd.DataFrame:
-    """The n pairs most worth their price, recorded as asked; see `Campaign.ask`."""
-    while (table := _ask_of(journal, records, n, budget, anyway=anyway)) is None:
+def ask(journal: Journal, records: Records, wish: Wish) -> pd.DataFrame:
+    """The pairs most worth their price, recorded as asked; see `Campaign.ask`."""
+    while (table := _ask_of(journal, records, wish)) is None:
         with journal.reading() as log:
             records = Records.of(log)
     return table
 
 
-def _ask_of(journal: Journal, records: Records, n: int, budget: Limits, *, anyway: bool) -> pd.DataFrame | None:
+def _ask_of(journal: Journal, records: Records, wish: Wish) -> pd.DataFrame | None:
     """As `ask`; None where the campaign was extended meanwhile, and is another."""
     began = time.monotonic()
-    view = look(journal, records, budget)
+    view = look(journal, records, wish.budget)
     while True:
         saw = view.ledger.last
-        proposal = propose(records, view, n, budget)
+        proposal = propose(records, view, wish)
         if why := _end(records, view, proposal):
-            proposal = _stopped(proposal, why, anyway=anyway)
+            proposal = _stopped(proposal, why, anyway=wish.anyway)
         with journal.writing() as log:
             if log.extended() > records.extended:
                 return None
@@ -122,16 +130,16 @@ def look(journal: Journal, records: Records, budget: Limits) -> View:
     return replace(view, outlook=_outlook(records, view, earlier) if records.settings.stop else None)
 
 
-def propose(records: Records, view: View, n: int, budget: Limits) -> Proposal:
-    """At most n pairs that are neither measured nor asked nor failed, as `suggest` chooses them."""
+def propose(records: Records, view: View, wish: Wish) -> Proposal:
+    """At most as many pairs as are wanted that are neither measured nor asked nor failed, as `suggest` chooses them."""
     catalogue, ledger, seed = records.catalogue, view.ledger, records.settings.seed + view.rounds + 1
-    limit = _least(ledger.left(records.budget), budget)
+    n, limit = wish.n, _least(ledger.left(records.budget), wish.budget)
     if note := _shortage(records, view, [], limit):
-        return Proposal(_laid_out(view.tariff, [], ""), [], seed, f"0 of {n}: {note}")
+        return Proposal(lay_out(view.tariff, [], ""), [], seed, f"0 of {n}: {note}")
     if view.surrogate is None or view.pool is None:
-        table = _first(view.tariff, open_pairs(records, ledger), n, limit)
+        table = choose_first(view.tariff, open_pairs(records, ledger), n, limit)
     else:
-        table = _best(records, view, n, limit, seed=seed)
+        table = _best(records, view, replace(wish, budget=limit), seed)
     entries = _entries(catalogue, table)
     warned = [_useless(table, catalogue.schema.sources[-1]), view.verdict]
     if len(table) < n:
@@ -140,7 +148,7 @@ def propose(records: Records, view: View, n: int, budget: Limits) -> Proposal:
     return Proposal(table, entries, seed, "; ".join(filter(None, warned)))
 
 
-def _best(records: Records, view: View, n: int, budget: Limits, *, seed: int) -> pd.DataFrame:
+def _best(records: Records, view: View, wish: Wish, seed: int) -> pd.DataFrame:
     """What `suggest` chooses, the target first where it is its turn."""
     assert view.surrogate is not None
     assert view.pool is not None
@@ -149,22 +157,40 @@ def _best(records: Records, view: View, n: int, budget: Limits, *, seed: int) ->
     rates = exchange(catalogue.schema.units, catalogue.schema.rates, None)
     paid = [(source, convert(cost, rates)) for source, cost in ledger.paid]
     turn = find_turn(paid, target, view.tariff.usual(target))
+    surrogate, pool = _closing(view.surrogate, view.pool, catalogue, ledger), view.pool.table
+    if wish.executor is not None:
+        surrogate, pool = _send(surrogate, view.tariff)
     table = suggest(
-        _closing(view.surrogate, view.pool, catalogue, ledger),
-        view.pool,
-        n,
+        surrogate,
+        view.pool if wish.executor is None else pool,
+        wish.n,
         goal=settings.acquisition or settings.goal,
         pending=catalogue.asked(ledger.pending.values()),
         seen=view.seen,
-        budget=budget,
+        budget=wish.budget,
         chance=view.chance,
         first=target if turn else None,
         temperature=settings.temperature,
         seed=seed,
+        executor=wish.executor,
     )
+    table = table.drop(columns=pool.columns.difference(catalogue.pool.columns))
     if turn and not table.empty and table[catalogue.source_column].iloc[0] == target:
         table["reason"] = [f"{turn}; {table['reason'].iloc[0]}", *table["reason"].iloc[1:]]
     return table
+
+
+def _send(surrogate: Surrogate, tariff: Tariff) -> tuple[Surrogate, pd.DataFrame]:
+    """The surrogate and the pool as other processes take them: learned prices are columns of the pool."""
+    pool, schema = tariff.catalogue.pool, surrogate.schema
+    if not tariff.learned:
+        return surrogate, pool
+    sign = "price of "
+    while any(str(name).startswith(sign) for name in pool.columns):
+        sign = f"_{sign}"
+    names = {source: f"{sign}{source}" for source in schema.sources}
+    prices = {name: tariff.costs[:, i, 0] for i, name in enumerate(names.values())}
+    return replace(surrogate, schema=replace(schema, costs=names)), pool.assign(**prices)
 
 
 def _renew(records: Records, seen: pd.DataFrame, previous: Surrogate | None) -> Surrogate:
@@ -341,59 +367,3 @@ def _closing(surrogate: Surrogate, pool: Pool, catalogue: Catalogue, ledger: Led
         if standing.closed and not standing.pending and candidate in catalogue.places:
             seen[source].append(keys[catalogue.places[candidate]])
     return replace(surrogate, card={**surrogate.card, "seen": seen})
-
-
-def _first(tariff: Tariff, pairs: list[Pair], n: int, budget: Limits) -> pd.DataFrame:
-    """Where nothing is known: candidates far from each other, in the cheapest source that is open."""
-    catalogue, schema = tariff.catalogue, tariff.catalogue.schema
-    source = min((name for _, name in pairs), key=tariff.usual, default=schema.sources[0])
-    fidelity = schema.fidelity(source)
-    open_ = {candidate for candidate, name in pairs if name == source}
-    places = _spread(catalogue, [i for i, label in enumerate(catalogue.labels) if label in open_], n)
-    purse, within = Purse.of(schema, budget), 0
-    for place in places:
-        cost = torch.from_numpy(tariff.costs[place])
-        if not bool(purse.affords(cost[None])[0, fidelity]):
-            break
-        purse, within = purse.pay(fidelity, cost[fidelity]), within + 1
-    return _laid_out(tariff, places[:within], source)
-
-
-def _laid_out(tariff: Tariff, places: list[int], source: str) -> pd.DataFrame:
-    """Rows of the pool as an asked table that no model had a part in."""
-    catalogue, schema = tariff.catalogue, tariff.catalogue.schema
-    table = catalogue.pool.iloc[places].copy()
-    own = [tariff.price(catalogue.labels[place], source) for place in places]
-    setup = by_unit((schema.setup or {}).get(source, {}))
-    setups = [setup if i == 0 else {} for i in range(len(places))]
-    rates = exchange(schema.units, schema.rates, None)
-    columns: dict[str, Any] = {
-        catalogue.source_column: source,
-        "score": 0.0,
-        **cost_columns([add(both) for both in zip(own, setups, strict=True)], rates),
-        "reason": "nothing is measured yet: far from the others in the pool, in the cheapest source",
-    }
-    table = table.assign(**columns)
-    table.attrs["paid"] = [{"cost": cost, "setup": paid} for cost, paid in zip(own, setups, strict=True)]
-    return table
-
-
-def _spread(catalogue: Catalogue, open_: list[int], n: int) -> list[int]:
-    """Rows of the pool, each as far as can be from those before it and from those that are asked already."""
-    schema = catalogue.settle()
-    X = schema.encode(catalogue.pool)[0][:, 0, :-1]
-    # Far in what describes a candidate: a material's id, metadata and sets are of no view.
-    X = X[:, ~find_outside(schema.views.values(), X.shape[1])]
-    Z = (X - X.mean(0)) / X.std(0, correction=0).clamp_min(1e-12)
-    nearest = Z.square().sum(1).neg() if len(open_) == len(Z) else torch.full((len(Z),), torch.inf).double()
-    taken = [i for i in range(len(Z)) if i not in set(open_)]
-    for i in taken:
-        nearest = torch.minimum(nearest, (Z - Z[i]).square().sum(1))
-    chosen: list[int] = []
-    while len(chosen) < min(n, len(open_)):
-        left = torch.tensor([i for i in open_ if i not in chosen])
-        best = int(left[int(nearest[left].argmax())])
-        distance = (Z - Z[best]).square().sum(1)
-        nearest = distance if not taken and not chosen else torch.minimum(nearest, distance)
-        chosen.append(best)
-    return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -14,7 +15,7 @@ from mfmat.accounts import list_costs, list_history, list_pending
 from mfmat.acquisitions import Acquisition
 from mfmat.amounts import Amount, read_budget, simplest
 from mfmat.answering import fail, tell, withdraw
-from mfmat.asking import ask
+from mfmat.asking import Wish, ask
 from mfmat.auto import Auto
 from mfmat.chunks import Chunks
 from mfmat.corrections import correct
@@ -205,7 +206,9 @@ class Campaign:
         """
         return extend(self._journal, schema, pool, budget, why)
 
-    def ask(self, n: int = 1, *, budget: Amount | None = None, anyway: bool = False) -> pd.DataFrame:
+    def ask(
+        self, n: int = 1, *, budget: Amount | None = None, anyway: bool = False, executor: Executor | None = None
+    ) -> pd.DataFrame:
         """The n pairs most worth their price, which from now on are pending.
 
         The model is fitted and the pairs are chosen without holding anybody up; where another process has asked for
@@ -215,6 +218,7 @@ class Campaign:
             n: pairs wanted; fewer come back where no more are open or the budget is short, and `status()` says why.
             budget: what this call may spend at most, a number or one for some of the units.
             anyway: ask also where a rule of `stop` says that the campaign has done its work.
+            executor: scores the pool in chunks elsewhere, where temperature and acquisition allow for that.
 
         Returns:
             The pool's columns, the source column, `score`, `cost` (with the set-up, at the first pair of a source) and
@@ -230,7 +234,7 @@ class Campaign:
             raise SchemaError(f"n={n!r}", expected="1 or more", fix="ask(1)")
         records = self._records
         limits = read_budget("budget", budget, records.catalogue.schema.units)
-        return ask(self._journal, records, n, limits, anyway=anyway)
+        return ask(self._journal, records, Wish(n, limits, anyway, executor))
 
     def tell(self, table: pd.DataFrame, *, again: bool = False) -> Told:
         """Record what was measured: all of the table or, where anything in it is wrong, nothing.
