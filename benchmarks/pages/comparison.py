@@ -300,7 +300,7 @@ SECTIONS: dict[str, tuple[Callable[[], list[Line]], str]] = {
     "experts": (expert_lines, "experts"),
     "speed": (speed_lines, "gp"),
     "fusion": (fusion_lines, "fusion"),
-    "campaigns": (campaign_lines, "campaigns --part beside --seeds 5"),
+    "campaigns": (campaign_lines, "campaigns --part beside --seeds 30"),
     "pools": (
         pool_lines,
         "campaigns --part pools --seeds 20 --pools agnp p3ht_cnt autoam perovskite_stability; "
