@@ -306,7 +306,7 @@ SECTIONS: dict[str, tuple[Callable[[], list[Line]], str]] = {
         "campaigns --part pools --seeds 20 --pools agnp p3ht_cnt autoam perovskite_stability; "
         "campaigns --part pools --seeds 10 --pools crossed_barrel",
     ),
-    "hours": (published_hours, "campaigns --part paper --seeds 10"),
+    "hours": (published_hours, "campaigns --part paper --seeds 30"),
     "crystals": (crystal_lines, "transfer"),
     "steels": (steel_lines, "experts --data steels-matbench"),
     "gaps": (gap_lines, "fusion --learners Auto"),
