@@ -44,8 +44,9 @@ demo: .venv/.runtime  ## fit, predict and suggest on the embedded table, and wri
 	$(BIN)/mfmat demo
 
 test: .venv/.dev  ## the tests that a change should pass before anything else
-	$(PYTEST) -m "not promise and not browser and not postgres and not matminer"
-	@echo "Left out: promise (slow statistics), browser, postgres, matminer. make check runs the promises, too."
+	$(PYTEST) -m "not promise and not page and not browser and not postgres and not matminer"
+	@echo "Left out: promise (slow statistics), page (code of docs and tutorials), browser, postgres, matminer."
+	@echo "make check runs promises and pages, too."
 
 check: .venv/.dev lint  ## everything: style, types, all tests, doctests, the code of the pages, the site
 	$(PYTEST) -m "$(subst @, ,$(SELECTED))"

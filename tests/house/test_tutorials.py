@@ -14,7 +14,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "tutorials"
 TUTORIALS = sorted((ROOT / "tutorials").glob("*.py"))
-SLOW = {"01-band-gaps", "03-crystals", "04-twenty-measurements", "06-metal-or-not", "09-many-rows"}
 LARGEST = 120_000
 
 _spec = importlib.util.spec_from_file_location("make_tutorials", ROOT / "tools" / "make_tutorials.py")
@@ -28,9 +27,8 @@ def name_of(path: Path) -> str:
     return path.stem
 
 
-@pytest.mark.parametrize(
-    "path", [pytest.param(p, id=p.stem, marks=[pytest.mark.promise] * (p.stem in SLOW)) for p in TUTORIALS]
-)
+@pytest.mark.page
+@pytest.mark.parametrize("path", TUTORIALS, ids=name_of)
 def test_a_tutorial_runs(path: Path, tmp_path: Path) -> None:
     if "MFMAT_DATA" in tool.cells(path)[0][1] and not os.environ.get("MFMAT_DATA"):
         pytest.skip("the environment variable MFMAT_DATA names no folder of public tables")
