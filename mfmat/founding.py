@@ -80,7 +80,8 @@ def _plan(
     fresh = known.pool.iloc[:0] if rows is None else _fresh(replace(known, schema=wanted), rows)
     candidates = known.pool if fresh.empty else pd.concat([known.pool, fresh])
     catalogue = Catalogue(compare(wanted, settings.budget), candidates)
-    catalogue.check()
+    if schema is not None or not fresh.empty:
+        catalogue.check()
     check_prices(catalogue, settings.prices, seen)
     facts: dict[str, Any] = {} if schema is None else {"schema": schema.config()}
     facts |= {} if budget is None else {"budget": budget}

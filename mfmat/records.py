@@ -149,19 +149,13 @@ class Records:
     def events(self, log: Log, after: int = 0) -> list[Event]:
         """All events about pairs with a greater number, in order, each candidate as the pool has it by now."""
         found = log.events(after)
-        return [self._renamed(event) for event in found] if self.extended else found
-
-    def _renamed(self, event: Event) -> Event:
-        """What was measured before it came into the pool is known by its label there."""
-        if event.candidate in self.catalogue.places:
-            return event
-        if event.candidate not in self._names:
-            self._names[event.candidate] = self.catalogue.recognise(self.catalogue.rows([event]))[0]
-        return replace(event, candidate=self._names[event.candidate])
-
-    @cached_property
-    def _names(self) -> dict[str, str]:
-        return {}
+        # What was measured before it came into the pool is known by its label there.
+        strange = {event.candidate: event for event in found if event.candidate not in self.catalogue.places}
+        if not self.extended or not strange:
+            return found
+        labels = self.catalogue.recognise(self.catalogue.rows(strange.values()))
+        names = dict(zip(strange, labels, strict=True))
+        return [replace(event, candidate=names.get(event.candidate, event.candidate)) for event in found]
 
     def key(self, seen: pd.DataFrame) -> str:
         """What the model of a table is kept by: its digest, with the schema where that may have been another."""
