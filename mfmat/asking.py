@@ -157,12 +157,9 @@ def _best(records: Records, view: View, wish: Wish, seed: int) -> pd.DataFrame:
     rates = exchange(catalogue.schema.units, catalogue.schema.rates, None)
     paid = [(source, convert(cost, rates)) for source, cost in ledger.paid]
     turn = find_turn(paid, target, view.tariff.usual(target))
-    surrogate, pool = _closing(view.surrogate, view.pool, catalogue, ledger), view.pool.table
-    if wish.executor is not None:
-        surrogate, pool = _send(surrogate, view.tariff)
     table = suggest(
-        surrogate,
-        view.pool if wish.executor is None else pool,
+        _closing(view.surrogate, view.pool, catalogue, ledger),
+        view.pool,
         wish.n,
         goal=settings.acquisition or settings.goal,
         pending=catalogue.asked(ledger.pending.values()),
@@ -174,23 +171,9 @@ def _best(records: Records, view: View, wish: Wish, seed: int) -> pd.DataFrame:
         seed=seed,
         executor=wish.executor,
     )
-    table = table.drop(columns=pool.columns.difference(catalogue.pool.columns))
     if turn and not table.empty and table[catalogue.source_column].iloc[0] == target:
         table["reason"] = [f"{turn}; {table['reason'].iloc[0]}", *table["reason"].iloc[1:]]
     return table
-
-
-def _send(surrogate: Surrogate, tariff: Tariff) -> tuple[Surrogate, pd.DataFrame]:
-    """The surrogate and the pool as other processes take them: learned prices are columns of the pool."""
-    pool, schema = tariff.catalogue.pool, surrogate.schema
-    if not tariff.learned:
-        return surrogate, pool
-    sign = "price of "
-    while any(str(name).startswith(sign) for name in pool.columns):
-        sign = f"_{sign}"
-    names = {source: f"{sign}{source}" for source in schema.sources}
-    prices = {name: tariff.costs[:, i, 0] for i, name in enumerate(names.values())}
-    return replace(surrogate, schema=replace(schema, costs=names)), pool.assign(**prices)
 
 
 def _renew(records: Records, seen: pd.DataFrame, previous: Surrogate | None) -> Surrogate:

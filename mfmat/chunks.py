@@ -56,7 +56,7 @@ def count_chunks(source: Chunks) -> int | None:
     return len(source) if isinstance(source, Sized) else None
 
 
-def read_once(source: Chunks) -> bool:
+def read_once(source: object) -> bool:
     """Whether the chunks are gone once they were read."""
     return isinstance(source, Iterator)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -56,3 +57,20 @@ class Pool:
         keys = material_keys(X[:, 0], schema.material_column)
         first = torch.from_numpy(~pd.Series(keys.numpy()).duplicated().to_numpy())
         return cls(table, X[:, 0], costs[read], priced[read], keys, first)
+
+    def at(self, positions: NDArray[np.int64]) -> Pool:
+        """The candidates that are these rows of the table."""
+        own = torch.from_numpy(np.isin(self.rows, positions))
+        return Pool(self.table, self.X[own], self.costs[own], self.rows[own.numpy()], self.keys[own], self.first[own])
+
+    def parts(self, size: int) -> Iterator[tuple[int, Pool]]:
+        """So many rows of the table after the other, each with the position of its first; a candidate's is in its part.
+
+        >>> from mfmat import Columns, Schema
+        >>> pool = Pool.read(Schema(Columns("x"), value="y"), pd.DataFrame({"x": [0.5, 0.7, 0.9]}))
+        >>> [(start, part.X[:, 0].tolist(), part.rows.tolist()) for start, part in pool.parts(2)]
+        [(0, [0.5, 0.7], [0, 1]), (2, [0.9], [0])]
+        """
+        for start in range(0, len(self.table), size):
+            part = self.at(np.arange(start, start + size))
+            yield start, replace(part, table=self.table.iloc[start : start + size], rows=part.rows - start)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mfmat.acquisitions import Acquisition
 from mfmat.choosing import free_first, per_cost
-from mfmat.chunks import Chunks, count_chunks, read_chunks, read_once
+from mfmat.chunks import ROWS, Chunks, count_chunks, read_chunks, read_once
 from mfmat.elsewhere import OneCore
 from mfmat.errors import Problem, SchemaError, TableError, check_choice
 from mfmat.learner import FittedModel, Learner
@@ -36,6 +36,8 @@ LEAST, EACH = 1000, 50
 """Candidates kept for each source: so many at least, and so many for each pair wanted."""
 AHEAD = 2 * (os.cpu_count() or 1)
 """Chunks that other processes work on or wait for."""
+Chunk = pd.DataFrame | Pool
+"""Rows of a pool, as they came or read before."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Question:
     on_error: OnError = "raise"
     reference: Tensor | None = None
 
-    def score(self, model: FittedModel, chunk: pd.DataFrame, start: int) -> Scored:
+    def score(self, model: FittedModel, chunk: Chunk, start: int) -> Scored:
         """What becomes of a chunk whose first row has this position in the pool."""
         pool, rows, problems = _read(self.schema, chunk, start, self.on_error)
         if pool is None:
@@ -129,7 +131,7 @@ class Shortlist:
     _scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     _known: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
-    def take(self, chunk: pd.DataFrame, start: int, scored: Scored, chance: pd.Series | None) -> None:
+    def take(self, chunk: Chunk, start: int, scored: Scored, chance: pd.Series | None) -> None:
         """Take in a chunk, and keep the best of it and of what was kept before."""
         again = pd.Series(scored.keys).duplicated().to_numpy() | _among(scored.keys, self._known)
         # Of two runs in order, a stable sort is a merge.
@@ -145,7 +147,7 @@ class Shortlist:
         new = self._best(scores)
         scores = np.concatenate([self._scores.reshape(-1, scores.shape[1]), scores[new]])
         kept = self._best(scores)
-        rows = chunk.iloc[scored.rows[new]]
+        rows = _table(chunk).iloc[scored.rows[new]]
         # A slice would keep the whole chunk alive.
         both = pd.concat([self.table, rows]) if len(self.table) else rows
         self.table, self._scores = both.iloc[kept].copy(), scores[kept]
@@ -159,7 +161,7 @@ class Shortlist:
 
 
 def shorten(
-    pool: Chunks,
+    pool: Chunk | Chunks,
     question: Question,
     shortlist: Shortlist,
     fitted: tuple[Learner, FittedModel],
@@ -170,7 +172,7 @@ def shorten(
     """The shortlist of a whole pool.
 
     Args:
-        pool: in chunks.
+        pool: a table, one in chunks, or one read before, whose own prices then count.
         question: what every chunk is asked.
         shortlist: an empty one.
         fitted: a recipe and its model.
@@ -186,11 +188,11 @@ def shorten(
     shortlist.reference = question.reference
     problems: list[Problem] = []
     rows = 0
-    chunks = track(read_chunks(pool), "scoring", count_chunks(pool))
+    chunks = track(_read_chunks(pool), "scoring", _count_chunks(pool))
     for start, chunk, scored in _scored(chunks, question, fitted, executor):
         shortlist.take(chunk, start, scored, chance)
         problems += scored.problems
-        rows = start + len(chunk)
+        rows = start + len(_table(chunk))
     if not rows:
         raise TableError("an empty pool", expected="at least one candidate", fix="check the filter before it")
     bad = len({problem.position for problem in problems})
@@ -199,6 +201,23 @@ def shorten(
     if bad:
         warn_skipped(problems, bad, rows, fix="mend those cells")
     return shortlist
+
+
+def _read_chunks(pool: Chunk | Chunks) -> Iterator[tuple[int, Chunk]]:
+    """Each chunk, with the position of its first row in the whole pool."""
+    if isinstance(pool, Pool):
+        return pool.parts(ROWS)
+    if isinstance(pool, pd.DataFrame):
+        return ((start, pool.iloc[start : start + ROWS]) for start in range(0, len(pool), ROWS))
+    return read_chunks(pool)
+
+
+def _count_chunks(pool: Chunk | Chunks) -> int | None:
+    return math.ceil(len(_table(pool)) / ROWS) if isinstance(pool, Chunk) else count_chunks(pool)
+
+
+def _table(chunk: Chunk) -> pd.DataFrame:
+    return chunk.table if isinstance(chunk, Pool) else chunk
 
 
 def _among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -210,7 +229,7 @@ def _among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bo
     return found
 
 
-def _with_reference(pool: Chunks, question: Question) -> Question:
+def _with_reference(pool: Chunk | Chunks, question: Question) -> Question:
     """The question with a sample of the whole pool, where its acquisition asks for one."""
     wanted = question.acquisition.context
     if wanted is None:
@@ -228,10 +247,11 @@ def _with_reference(pool: Chunks, question: Question) -> Question:
             fix="a path, a list of DataFrames, or a class whose __iter__ makes them",
         )
     random, sample, drawn = np.random.default_rng(question.seed), pd.DataFrame(), np.zeros(0)
-    for _, chunk in read_chunks(pool):
-        numbers = random.random(len(chunk))
+    for _, chunk in _read_chunks(pool):
+        table = _table(chunk)
+        numbers = random.random(len(table))
         new = np.argsort(numbers)[:wanted]
-        sample = pd.concat([sample, chunk.iloc[new]]) if len(sample) else chunk.iloc[new]
+        sample = pd.concat([sample, table.iloc[new]]) if len(sample) else table.iloc[new]
         drawn = np.concatenate([drawn, numbers[new]])
         order = np.argsort(drawn)[:wanted]
         sample, drawn = sample.iloc[order].copy(), drawn[order]
@@ -240,11 +260,11 @@ def _with_reference(pool: Chunks, question: Question) -> Question:
 
 
 def _scored(
-    chunks: Iterator[tuple[int, pd.DataFrame]],
+    chunks: Iterator[tuple[int, Chunk]],
     question: Question,
     fitted: tuple[Learner, FittedModel],
     executor: Executor | None,
-) -> Iterator[tuple[int, pd.DataFrame, Scored]]:
+) -> Iterator[tuple[int, Chunk, Scored]]:
     """Each chunk with its scores, in order."""
     recipe, model = fitted
     if executor is None:
@@ -253,10 +273,12 @@ def _scored(
         return
     state = {name: tensor.detach().clone().contiguous() for name, tensor in model.state_dict().items()}
     sent = Sent(save(state), json.dumps(model.facts), recipe)
-    waiting: deque[tuple[int, pd.DataFrame, Future[Scored]]] = deque()
+    waiting: deque[tuple[int, Chunk, Future[Scored]]] = deque()
     try:
         for start, chunk in chunks:
-            waiting.append((start, chunk, executor.submit(OneCore(_score), sent, question, chunk, start)))
+            # What was read before needs no table to be scored by.
+            bare = replace(chunk, table=chunk.table.iloc[:0]) if isinstance(chunk, Pool) else chunk
+            waiting.append((start, chunk, executor.submit(OneCore(_score), sent, question, bare, start)))
             if len(waiting) >= AHEAD:
                 yield _finished(waiting)
         while waiting:
@@ -266,12 +288,12 @@ def _scored(
             future.cancel()
 
 
-def _finished(waiting: deque[tuple[int, pd.DataFrame, Future[Scored]]]) -> tuple[int, pd.DataFrame, Scored]:
+def _finished(waiting: deque[tuple[int, Chunk, Future[Scored]]]) -> tuple[int, Chunk, Scored]:
     start, chunk, future = waiting.popleft()
     return start, chunk, future.result()
 
 
-def _score(sent: Sent, question: Question, chunk: pd.DataFrame, start: int) -> Scored:
+def _score(sent: Sent, question: Question, chunk: Chunk, start: int) -> Scored:
     return question.score(_restore(sent), chunk, start)
 
 
@@ -281,9 +303,11 @@ def _restore(sent: Sent) -> FittedModel:
 
 
 def _read(
-    schema: Schema, chunk: pd.DataFrame, start: int, on_error: OnError
+    schema: Schema, chunk: Chunk, start: int, on_error: OnError
 ) -> tuple[Pool | None, NDArray[np.int64], list[Problem]]:
     """What of a chunk can be read, its rows, and what cannot be, by its position in the whole pool."""
+    if isinstance(chunk, Pool):
+        return (chunk if len(chunk.rows) else None), chunk.rows, []
     rows, problems = np.arange(len(chunk)), list[Problem]()
     while len(rows):
         try:

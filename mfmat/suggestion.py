@@ -14,7 +14,7 @@ from torch import Tensor
 from mfmat.acquisitions import Acquisition, Hypervolume, Improvement, VarianceReduction
 from mfmat.amounts import Amount, add, read_budget, say
 from mfmat.choosing import Choice, Terms, choose
-from mfmat.chunks import ROWS, Chunks
+from mfmat.chunks import Chunks
 from mfmat.costs import cost_columns
 from mfmat.data import material_keys
 from mfmat.errors import SchemaError, check_choice
@@ -73,9 +73,9 @@ def suggest(
 
     Args:
         surrogate: fitted; or one for each of several values.
-        pool: candidates, with the schema's input columns; other columns travel along. A `Pool` was read before. A path
-            to a `.csv` or (with pyarrow) `.parquet` file, or any iterable of DataFrames, is read in chunks; chunks
-            whose indices count from 0 are numbered on, any other index is kept.
+        pool: candidates, with the schema's input columns; other columns travel along. A `Pool` was read before,
+            and its prices count. A path to a `.csv` or (with pyarrow) `.parquet` file, or any iterable of DataFrames,
+            is read in chunks; chunks whose indices count from 0 are numbered on, any other index is kept.
         n: pairs wanted.
         goal: `"max"`, `"min"`, `"learn"` the target over the whole pool, or an acquisition; of several values `"max"`
             is `Hypervolume()`, `"min"` the same with all of them small.
@@ -94,8 +94,8 @@ def suggest(
             $score^{1 / temperature}$, which is recorded.
         seed: of those draws, and of whatever an acquisition draws.
         on_error: `"raise"`, or `"skip"` to leave out candidates that cannot be read, with a warning.
-        executor: encodes and scores chunks elsewhere, each process on one core; a DataFrame, too, is then taken in
-            chunks.
+        executor: encodes and scores chunks elsewhere, each process on one core; a DataFrame or a `Pool`, too, is then
+            taken in chunks.
 
     Returns:
         The pool's columns, the source column, and `score` (utility per unit of cost), `cost` (with the set-up, at the
@@ -134,11 +134,14 @@ def suggest(
         question = Question(schema, acquisition, means, asked, purse, seed, on_error)
         few = Shortlist(max(LEAST, EACH * n), gone)
         fitted = first_of.recipe, first_of.model
-        shorten(_in_chunks(pool), question, few, fitted, chance=chance, executor=executor)
+        shorten(pool, question, few, fitted, chance=chance, executor=executor)
         if few.table.empty:
             return _table(several, few.table, [], [], rates)
-        pool, reference, means = few.table, few.reference, means or sorted(few.means)
-        chance = None if chance is None else chance.iloc[few.positions]
+        reference, means = few.reference, means or sorted(few.means)
+        if isinstance(pool, Pool):
+            pool = pool.at(few.positions)
+        else:
+            pool, chance = few.table, None if chance is None else chance.iloc[few.positions]
     known = pool if isinstance(pool, Pool) else Pool.read(schema, pool, on_error=on_error)
     terms = Terms(
         costs=known.costs,
@@ -230,13 +233,6 @@ def _asked(surrogate: Surrogate, pending: pd.DataFrame) -> Tensor:
     names = pending[column].astype(str) if column in pending else [schema.sources[-1]] * len(pending)
     X[:, -1] = torch.tensor([schema.fidelity(name) for name in names], dtype=X.dtype)
     return X
-
-
-def _in_chunks(pool: pd.DataFrame | Pool | Chunks) -> Chunks:
-    table = pool.table if isinstance(pool, Pool) else pool
-    if not isinstance(table, pd.DataFrame):
-        return table
-    return [table.iloc[start : start + ROWS] for start in range(0, len(table), ROWS)]
 
 
 def _check_chunks(temperature: float, acquisition: Acquisition) -> None:

@@ -222,12 +222,19 @@ def test_where_the_target_has_no_value_the_best_expected_in_the_pool_stands_in(p
 
 @pytest.mark.parametrize("goal", ["max", "learn"])
 def test_other_processes_give_the_same(goal: str, surrogate: mf.Surrogate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfmat.suggestion.ROWS", 64)
+    monkeypatch.setattr("mfmat.shards.ROWS", 64)
     pool = draw(200)
     expected = mf.suggest(surrogate, pool, 3, goal=goal)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         assert_same(mf.suggest(surrogate, cut(pool, 64), 3, goal=goal, executor=executor), expected)
         assert_same(mf.suggest(surrogate, pool, 3, goal=goal, executor=executor), expected)
+        read = Pool.read(surrogate.schema, pool)
+        assert_same(mf.suggest(surrogate, read, 3, goal=goal, executor=executor), expected)
+        own = replace(read, costs=read.costs * torch.linspace(0.1, 9, 200)[:, None, None])
+        works = pd.Series(np.linspace(0.9, 0.2, 200), index=pool.index)
+        dear = mf.suggest(surrogate, own, 3, goal=goal, chance=works)
+        assert_same(mf.suggest(surrogate, own, 3, goal=goal, chance=works, executor=executor), dear)
+        assert dear["cost"].tolist() != expected["cost"].tolist()
         bad = pool.assign(x=pool["x"].where(pool.index != 150))
         with pytest.raises(TableError, match=r"row 150 \(number 150\)"):
             mf.suggest(surrogate, bad, 3, goal=goal, executor=executor)
